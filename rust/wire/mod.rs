@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What goes over netlink: the numbers of the protocol.
+//!
+//! Pure: `core` only. The module has this folder as `crate::wire`; rlvsadm and the host tests include the same files.
+
+pub mod uapi;
