@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The C side of rlvs: prototypes that both the C files and bindgen read. */
+#ifndef RLVS_SHIM_H
+#define RLVS_SHIM_H
+
+#include <linux/types.h>
+
+struct dst_entry;
+struct in6_addr;
+struct kmem_cache;
+struct net;
+struct sk_buff;
+struct spinlock;
+struct rlvs_worker;
+
+/* shim_core.c: memory, locks, counters, workers */
+
+#define RLVS_INDEX_LOCKS 256
+
+/* One set of counters: connections, then packets and bytes in and out. */
+struct rlvs_stats {
+	__u64 conns;
+	__u64 inpkts;
+	__u64 outpkts;
+	__u64 inbytes;
+	__u64 outbytes;
+};
+
+void *rlvs_kvzalloc(size_t size);
+struct kmem_cache *rlvs_cache_create(const char *name, unsigned int size,
+				     unsigned int align);
+void *rlvs_cache_alloc(struct kmem_cache *cache);
+
+void rlvs_spin_init(struct spinlock *lock);
+void rlvs_spin_lock_bh(struct spinlock *lock);
+void rlvs_spin_unlock_bh(struct spinlock *lock);
+void rlvs_index_lock(u32 a, u32 b);
+void rlvs_index_unlock(u32 a, u32 b);
+void rlvs_index_init(void);
+
+struct rlvs_stats *rlvs_stats_alloc(void);
+void rlvs_stats_free(struct rlvs_stats *stats);
+void rlvs_stats_conn(struct rlvs_stats *stats);
+void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes);
+void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes);
+void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum);
+
+struct rlvs_worker *rlvs_worker_start(unsigned long (*run)(void *data),
+				      void *data);
+void rlvs_worker_kick(struct rlvs_worker *worker, unsigned long delay);
+void rlvs_worker_stop(struct rlvs_worker *worker);
+
+void *rlvs_net_generic(const struct net *net, unsigned int id);
+void rlvs_cond_resched(void);
+u32 rlvs_jiffies(void);
+u32 rlvs_hz(void);
+
+/* shim_skb.c: looking at and changing a packet */
+
+bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len);
+bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len);
+bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu);
+void rlvs_skb_touched(struct sk_buff *skb);
+void rlvs_skb_mark(struct sk_buff *skb);
+bool rlvs_skb_marked(const struct sk_buff *skb);
+bool rlvs_skb_nodefrag(const struct sk_buff *skb);
+bool rlvs_skb_has_route(const struct sk_buff *skb);
+bool rlvs_skb_route_local(const struct sk_buff *skb);
+void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst);
+void rlvs_skb_orphan(struct sk_buff *skb);
+int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook);
+u32 rlvs_skb_frag_max6(const struct sk_buff *skb);
+
+/* shim_route.c: the way to an address */
+
+#define RLVS_ROUTE_LOCAL 1
+#define RLVS_ROUTE_DIRECT 2
+#define RLVS_ROUTE_LOOPBACK 4
+
+struct dst_entry *rlvs_route4(struct net *net, __be32 daddr, __be32 *saddr,
+			      u32 mark, u8 tos, bool known_nh, bool want_saddr);
+struct dst_entry *rlvs_route6(struct net *net, const struct in6_addr *daddr,
+			      struct in6_addr *saddr, u32 mark, bool known_nh,
+			      bool want_saddr);
+void rlvs_route_put(struct dst_entry *dst);
+u32 rlvs_route_cookie(const struct dst_entry *dst, bool v6);
+u32 rlvs_route_flags(const struct dst_entry *dst, bool v6);
+u32 rlvs_route_check(struct dst_entry *dst, u32 cookie);
+u32 rlvs_addr_type4(struct net *net, __be32 addr);
+u32 rlvs_addr_type6(struct net *net, const struct in6_addr *addr);
+int rlvs_defrag6_get(struct net *net);
+void rlvs_defrag6_put(struct net *net);
+
+/* shim_xmit.c: sending a packet on its way */
+
+void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst, __be32 daddr);
+void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst,
+		      const struct in6_addr *daddr);
+void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
+		    struct dst_entry *dst);
+void rlvs_xmit_out6(struct net *net, struct sk_buff *skb,
+		    struct dst_entry *dst);
+void rlvs_xmit_tunnel4(struct net *net, struct sk_buff *skb,
+		       struct dst_entry *dst);
+void rlvs_xmit_tunnel6(struct net *net, struct sk_buff *skb,
+		       struct dst_entry *dst);
+u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
+	       bool outer_v6, bool inner_v6);
+void rlvs_select_ident(struct net *net, struct sk_buff *skb);
+void rlvs_icmp4(struct sk_buff *skb, u8 type, u8 code, u32 info);
+void rlvs_icmp6(struct sk_buff *skb, u8 type, u8 code, u32 info);
+void rlvs_link_failure(struct sk_buff *skb);
+void rlvs_update_pmtu4(struct net *net, struct sk_buff *skb, u32 mtu);
+void rlvs_update_pmtu6(struct net *net, struct sk_buff *skb, u32 mtu);
+
+#endif

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Memory, locks, counters and workers, as rlvs needs them. */
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <net/netns/generic.h>
+
+#include "shim.h"
+
+#ifndef CONFIG_64BIT
+#error "rlvs packs kernel pointers into 64-bit words and needs a 64-bit kernel"
+#endif
+
+void *rlvs_kvzalloc(size_t size)
+{
+	return kvzalloc(size, GFP_KERNEL_ACCOUNT);
+}
+
+struct kmem_cache *rlvs_cache_create(const char *name, unsigned int size,
+				     unsigned int align)
+{
+	/* Not merged with other caches: users find rlvs in slabinfo. */
+	return kmem_cache_create(name, size, align,
+				 SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
+}
+
+void *rlvs_cache_alloc(struct kmem_cache *cache)
+{
+	return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN | __GFP_ZERO);
+}
+
+void rlvs_spin_init(struct spinlock *lock)
+{
+	spin_lock_init(lock);
+}
+
+void rlvs_spin_lock_bh(struct spinlock *lock)
+{
+	spin_lock_bh(lock);
+}
+
+void rlvs_spin_unlock_bh(struct spinlock *lock)
+{
+	spin_unlock_bh(lock);
+}
+
+/*
+ * The locks of all flow indexes. An entry's lock follows from its hash alone,
+ * so that a table and the larger one that replaces it share it.
+ */
+static struct {
+	spinlock_t lock;
+} ____cacheline_aligned_in_smp index_locks[RLVS_INDEX_LOCKS];
+
+void rlvs_index_init(void)
+{
+	int i;
+
+	for (i = 0; i < RLVS_INDEX_LOCKS; i++)
+		spin_lock_init(&index_locks[i].lock);
+}
+
+/* Takes the locks of two entries in the order of their numbers. */
+void rlvs_index_lock(u32 a, u32 b)
+{
+	u32 low = min(a, b) % RLVS_INDEX_LOCKS;
+	u32 high = max(a, b) % RLVS_INDEX_LOCKS;
+
+	spin_lock_bh(&index_locks[low].lock);
+	if (low != high)
+		spin_lock_nested(&index_locks[high].lock, SINGLE_DEPTH_NESTING);
+}
+
+void rlvs_index_unlock(u32 a, u32 b)
+{
+	u32 low = min(a, b) % RLVS_INDEX_LOCKS;
+	u32 high = max(a, b) % RLVS_INDEX_LOCKS;
+
+	if (low != high)
+		spin_unlock(&index_locks[high].lock);
+	spin_unlock_bh(&index_locks[low].lock);
+}
+
+struct rlvs_stats *rlvs_stats_alloc(void)
+{
+	/* Rust keeps the address as it is: it means nothing but to this file. */
+	return (struct rlvs_stats *)(unsigned long)
+		alloc_percpu_gfp(struct rlvs_stats, GFP_KERNEL_ACCOUNT);
+}
+
+static struct rlvs_stats __percpu *percpu(const struct rlvs_stats *stats)
+{
+	return (struct rlvs_stats __percpu *)(unsigned long)stats;
+}
+
+void rlvs_stats_free(struct rlvs_stats *stats)
+{
+	free_percpu(percpu(stats));
+}
+
+void rlvs_stats_conn(struct rlvs_stats *stats)
+{
+	this_cpu_inc(percpu(stats)->conns);
+}
+
+void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes)
+{
+	this_cpu_inc(percpu(stats)->inpkts);
+	this_cpu_add(percpu(stats)->inbytes, bytes);
+}
+
+void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes)
+{
+	this_cpu_inc(percpu(stats)->outpkts);
+	this_cpu_add(percpu(stats)->outbytes, bytes);
+}
+
+/* Adds every processor's share to @sum. */
+void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		const struct rlvs_stats *s =
+			per_cpu_ptr(percpu(stats), cpu);
+
+		sum->conns += READ_ONCE(s->conns);
+		sum->inpkts += READ_ONCE(s->inpkts);
+		sum->outpkts += READ_ONCE(s->outpkts);
+		sum->inbytes += READ_ONCE(s->inbytes);
+		sum->outbytes += READ_ONCE(s->outbytes);
+	}
+}
+
+struct rlvs_worker {
+	struct delayed_work work;
+	unsigned long (*run)(void *data);
+	void *data;
+};
+
+static void worker_fn(struct work_struct *work)
+{
+	struct rlvs_worker *w =
+		container_of(to_delayed_work(work), struct rlvs_worker, work);
+	unsigned long delay = w->run(w->data);
+
+	/* Keeps a kick that came in the meantime: it is the earlier one. */
+	queue_delayed_work(system_dfl_wq, &w->work, delay);
+}
+
+/* Calls @run at once and then again after as many jiffies as it returned. */
+struct rlvs_worker *rlvs_worker_start(unsigned long (*run)(void *data),
+				      void *data)
+{
+	struct rlvs_worker *w = kzalloc(sizeof(*w), GFP_KERNEL);
+
+	if (!w)
+		return NULL;
+	INIT_DELAYED_WORK(&w->work, worker_fn);
+	w->run = run;
+	w->data = data;
+	queue_delayed_work(system_dfl_wq, &w->work, 0);
+	return w;
+}
+
+void rlvs_worker_kick(struct rlvs_worker *worker, unsigned long delay)
+{
+	mod_delayed_work(system_dfl_wq, &worker->work, delay);
+}
+
+void rlvs_worker_stop(struct rlvs_worker *worker)
+{
+	disable_delayed_work_sync(&worker->work);
+	kfree(worker);
+}
+
+void *rlvs_net_generic(const struct net *net, unsigned int id)
+{
+	return net_generic(net, id);
+}
+
+void rlvs_cond_resched(void)
+{
+	cond_resched();
+}
+
+u32 rlvs_jiffies(void)
+{
+	return (u32)jiffies;
+}
+
+u32 rlvs_hz(void)
+{
+	return HZ;
+}
+
+/* The reassembly of IPv6 fragments is a module of its own, taken when needed. */
+MODULE_SOFTDEP("pre: nf_defrag_ipv6");

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Looking at and changing a packet. */
+#include <linux/ipv6.h>
+#include <linux/skbuff.h>
+#include <net/dst.h>
+#include <net/gso.h>
+#include <net/inet_sock.h>
+#include <net/ip.h>
+#include <net/ip6_route.h>
+#include <net/route.h>
+
+#include "shim.h"
+
+#if !IS_ENABLED(CONFIG_IP_VS)
+#error "rlvs marks its packets in sk_buff::ipvs_property, which needs CONFIG_IP_VS=m or y"
+#endif
+
+bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len)
+{
+	return pskb_may_pull(skb, len);
+}
+
+bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len)
+{
+	return skb_ensure_writable(skb, len) == 0;
+}
+
+/* Whether the packet, or each segment that it will be cut into, fits @mtu. */
+bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu)
+{
+	return skb->len <= mtu ||
+	       (skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
+}
+
+/* The hardware's sum over the packet is void once a header has changed. */
+void rlvs_skb_touched(struct sk_buff *skb)
+{
+	skb_forward_csum(skb);
+}
+
+void rlvs_skb_mark(struct sk_buff *skb)
+{
+	skb->ipvs_property = 1;
+}
+
+bool rlvs_skb_marked(const struct sk_buff *skb)
+{
+	return skb->ipvs_property;
+}
+
+/* A raw socket that asked for its packets to be left alone (IP_NODEFRAG). */
+bool rlvs_skb_nodefrag(const struct sk_buff *skb)
+{
+	return skb->sk && sk_fullsock(skb->sk) &&
+	       skb->sk->sk_family == PF_INET &&
+	       inet_test_bit(NODEFRAG, skb->sk);
+}
+
+bool rlvs_skb_has_route(const struct sk_buff *skb)
+{
+	return skb_dst(skb);
+}
+
+bool rlvs_skb_route_local(const struct sk_buff *skb)
+{
+	const struct dst_entry *dst = skb_dst(skb);
+
+	if (!dst)
+		return false;
+	if (skb->protocol == htons(ETH_P_IPV6))
+		return dst_rt6_info(dst)->rt6i_flags & RTF_LOCAL;
+	return dst_rtable(dst)->rt_flags & RTCF_LOCAL;
+}
+
+/* Borrows @dst, which must stay for the read-side critical section. */
+void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst)
+{
+	skb_dst_drop(skb);
+	skb_dst_set_noref(skb, dst);
+}
+
+/* Lets go of a socket that early demultiplexing found for the old address. */
+void rlvs_skb_orphan(struct sk_buff *skb)
+{
+	if (skb->dev && skb->sk)
+		skb_orphan(skb);
+}
+
+/* 0: whole; otherwise the packet is kept until its fragments are there. */
+int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook)
+{
+	enum ip_defrag_users user = hook == NF_INET_FORWARD ? IP_DEFRAG_VS_FWD :
+				    hook == NF_INET_LOCAL_IN ? IP_DEFRAG_VS_IN :
+				    IP_DEFRAG_VS_OUT;
+	int err;
+
+	local_bh_disable();
+	err = ip_defrag(net, skb, user);
+	local_bh_enable();
+	if (!err)
+		ip_send_check(ip_hdr(skb));
+	return err;
+}
+
+/* The size of the largest fragment of a reassembled IPv6 packet, or 0. */
+u32 rlvs_skb_frag_max6(const struct sk_buff *skb)
+{
+	return IP6CB(skb)->frag_max_size;
+}

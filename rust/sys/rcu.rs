@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Read-copy-update: the token of a read side, and cells that readers never wait for.
+//!
+//! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
+//!
+//! Pointers are published with `core`'s atomics: unlike the kernel crate's they are
+//! inlined on every kernel, and an acquire load costs nothing on x86.
+
+use core::marker::PhantomData;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use kernel::bindings;
+use kernel::prelude::*;
+
+/// Proof that the holder is inside an RCU read-side critical section.
+///
+/// # Invariants
+///
+/// Exists only inside a read-side critical section, and stays in its thread.
+pub(crate) struct Rcu(PhantomData<*mut ()>);
+
+impl Rcu {
+    /// States that the caller is inside a read-side critical section.
+    ///
+    /// # Safety
+    ///
+    /// That must be so until the token and all that was borrowed from it is gone.
+    pub(crate) unsafe fn assume() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Runs `f` inside a read-side critical section; `f` must not sleep.
+pub(crate) fn read<R>(f: impl FnOnce(&Rcu) -> R) -> R {
+    let _guard = kernel::sync::rcu::read_lock();
+    // INVARIANT: The guard lives until the end of this function.
+    f(&Rcu(PhantomData))
+}
+
+/// Waits until all read sides that have begun are over. May sleep.
+pub(crate) fn synchronize() {
+    // SAFETY: Callable from process context; the callers are not in a read side.
+    unsafe { bindings::synchronize_rcu() };
+}
+
+/// Waits until everything that was given to [`defer`] is freed. May sleep.
+pub(crate) fn barrier() {
+    // SAFETY: Always callable from process context.
+    unsafe { bindings::rcu_barrier() };
+}
+
+/// A value that can be freed behind the readers' backs.
+#[repr(C)]
+pub(crate) struct RcuBox<T> {
+    head: bindings::callback_head,
+    value: T,
+}
+
+impl<T: Send> RcuBox<T> {
+    /// Allocates a box; with `GFP_ATOMIC` this works in softirqs too.
+    pub(crate) fn new(value: T, flags: kernel::alloc::Flags) -> Result<KBox<Self>> {
+        let head = bindings::callback_head::default();
+        Ok(KBox::new(Self { head, value }, flags)?)
+    }
+}
+
+/// Drops `boxed` after a grace period, in a softirq: `T`'s drop must not sleep.
+pub(crate) fn defer<T: Send>(boxed: KBox<RcuBox<T>>) {
+    let raw = KBox::into_raw(boxed);
+    // SAFETY: `raw` is a live allocation that nobody else frees, and `head` is its own.
+    unsafe { bindings::call_rcu(&raw mut (*raw).head, Some(free::<T>)) };
+}
+
+/// Frees a box whose grace period is over.
+///
+/// # Safety
+///
+/// `head` must be the head of a [`RcuBox<T>`] that was given to `call_rcu` by [`defer`].
+unsafe extern "C" fn free<T>(head: *mut bindings::callback_head) {
+    // SAFETY: `head` is the first field of the `repr(C)` box, which came from `into_raw`.
+    drop(unsafe { KBox::from_raw(head.cast::<RcuBox<T>>()) });
+}
+
+/// A place for a value that readers see while a writer replaces it.
+///
+/// # Invariants
+///
+/// The pointer is null or from `KBox::into_raw`, and owned by the cell.
+pub(crate) struct RcuCell<T: Send>(AtomicPtr<RcuBox<T>>, PhantomData<T>);
+
+impl<T: Send> RcuCell<T> {
+    /// An empty cell.
+    pub(crate) const fn empty() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()), PhantomData)
+    }
+
+    /// A cell that holds `boxed`.
+    pub(crate) fn new(boxed: KBox<RcuBox<T>>) -> Self {
+        Self(AtomicPtr::new(KBox::into_raw(boxed)), PhantomData)
+    }
+
+    /// The present value, for as long as the read side lasts.
+    #[inline(always)]
+    pub(crate) fn get<'a>(&'a self, _rcu: &'a Rcu) -> Option<&'a T> {
+        // SAFETY: By the invariant the pointer is null or live, and `replace` frees only
+        // after a grace period, which the token holds off.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }.map(|b| &b.value)
+    }
+
+    /// Puts `boxed` (or nothing) in place; readers may see the old value until they end.
+    pub(crate) fn replace(&self, boxed: Option<KBox<RcuBox<T>>>) {
+        let new = boxed.map_or(ptr::null_mut(), KBox::into_raw);
+        let old = self.0.swap(new, Ordering::AcqRel);
+        if !old.is_null() {
+            // SAFETY: By the invariant `old` is from `into_raw`; the swap made it ours alone.
+            defer(unsafe { KBox::from_raw(old) });
+        }
+    }
+}
+
+impl<T: Send> Drop for RcuCell<T> {
+    fn drop(&mut self) {
+        let old = *self.0.get_mut();
+        if !old.is_null() {
+            // SAFETY: The cell owned it, and `&mut self` says that no reader is left.
+            drop(unsafe { KBox::from_raw(old) });
+        }
+    }
+}
