@@ -432,7 +432,7 @@ mod tests {
         for _ in 0..2000 {
             let written: Vec<(u16, Vec<u8>)> = (0..random.below(8))
                 .map(|_| (random.next() as u16 & TYPE_MASK, random.below(40)))
-                .map(|(kind, len)| (kind, Random(kind as u64 | 1 << 20).bytes(len)))
+                .map(|(kind, len)| (kind, Random(u64::from(kind) | (1 << 20)).bytes(len)))
                 .collect();
             let bytes: Vec<u8> = written.iter().flat_map(|(k, p)| attr(*k, p)).collect();
             let read: Vec<_> = Attrs::new(&bytes)
