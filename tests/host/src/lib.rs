@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The pure folders of the module, compiled for the host so that `cargo test` reaches them.
+#![no_std]
+#![allow(dead_code, reason = "the users of these folders are in the module")]
+
+#[cfg(test)]
+extern crate std;
+
+#[path = "../../../rust/hash/mod.rs"]
+mod hash;
+#[path = "../../../rust/state/mod.rs"]
+mod state;
