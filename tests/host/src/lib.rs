@@ -8,5 +8,10 @@ extern crate std;
 
 #[path = "../../../rust/hash/mod.rs"]
 mod hash;
+#[path = "../../../rust/pool/mod.rs"]
+mod pool;
 #[path = "../../../rust/state/mod.rs"]
 mod state;
+
+#[cfg(test)]
+mod models;
