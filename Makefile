@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+# The one way in: `make help` lists what can be done here. Kbuild is the kernel's side of it.
+
+# KDIR   a prepared kernel tree with Rust metadata: build the module on this machine, against it
+# T      a pattern: run only the guest's test cases that match
+# KREL   the kernel that `make install` installs for
+KDIR ?=
+T ?=
+KREL ?= $(shell uname -r)
+
+.DEFAULT_GOAL := all
+.PHONY: help setup all module tool run shell test check install clean bench
+
+help:
+	@echo 'make              build build/rlvs.ko and build/rlvsadm for the stock Debian 13 backports kernel'
+	@echo 'make run          see it work: boot that kernel in QEMU, balance HTTP in all ways, check who answered'
+	@echo 'make shell        the same machine with a prompt in it'
+	@echo 'make test         checks, host tests and guest tests; make test T=PATTERN: matching guest tests only'
+	@echo 'make check        formatting, lints, warnings, house rules'
+	@echo 'make setup        get what all of these need, once; make setup REFRESH=1: newest kernel, anew'
+	@echo 'make install      build and install for the running kernel of this machine, if it has Rust'
+	@echo 'make KDIR=PATH    build build/rlvs.ko on this machine against any prepared kernel tree'
+	@echo 'make clean        remove build/; what setup got stays in ~/.cache/rlvs (RLVS_CACHE)'
+	@echo 'make bench        not there yet'
+
+setup:
+	@qemu/setup.sh
+
+# --- building ----------------------------------------------------------------
+
+ifeq ($(KDIR),)
+
+all: module tool
+
+module:
+	@qemu/setup.sh --quiet
+	@qemu/kbuild module modules
+	@cp -u build/module/rlvs.ko build/rlvs.ko
+
+tool:
+	@qemu/setup.sh --quiet
+	@qemu/enter cargo build --release --locked --manifest-path tools/rlvsadm/Cargo.toml
+	@cp -u build/cargo/release/rlvsadm build/rlvsadm
+
+else
+
+all: module
+
+module:
+	@mkdir -p build/kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/kdir modules
+	@cp build/kdir/rlvs.ko build/rlvs.ko
+
+endif
+
+install:
+	@qemu/install.sh $(KREL)
+
+clean:
+	rm -rf build
+
+# --- running -----------------------------------------------------------------
+
+run: all
+	@qemu/run --name demo --time 300 python3 /src/qemu/demo.py
+
+shell: all
+	@qemu/run --name shell --time 86400 --interactive python3 /src/qemu/demo.py --shell
+
+check:
+	@qemu/setup.sh --quiet
+	@qemu/enter qemu/check.sh
+
+test: all
+	@qemu/test.sh $(if $(T),'$(T)')
+
+bench:
+	@echo 'make bench: there is no benchmark yet' >&2; exit 1
