@@ -5,6 +5,8 @@
 use kernel::prelude::*;
 
 mod ffi;
+mod hash;
+mod packet;
 mod sys;
 
 module! {

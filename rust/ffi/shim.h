@@ -52,24 +52,28 @@ void rlvs_worker_stop(struct rlvs_worker *worker);
 
 void *rlvs_net_generic(const struct net *net, unsigned int id);
 void rlvs_cond_resched(void);
-u32 rlvs_jiffies(void);
-u32 rlvs_hz(void);
 
 /* shim_skb.c: looking at and changing a packet */
 
+#define RLVS_SKB_HOST 1
+#define RLVS_SKB_MARKED 2
+#define RLVS_SKB_PARTIAL 4
+#define RLVS_SKB_GSO 8
+#define RLVS_SKB_ROUTED 16
+#define RLVS_SKB_NODEFRAG 32
+#define RLVS_SKB_ROUTE_LOCAL 64
+
+u32 rlvs_skb_facts(const struct sk_buff *skb);
 bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len);
 bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len);
 bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu);
-void rlvs_skb_touched(struct sk_buff *skb);
+bool rlvs_skb_complete_csum(struct sk_buff *skb);
 void rlvs_skb_mark(struct sk_buff *skb);
-bool rlvs_skb_marked(const struct sk_buff *skb);
-bool rlvs_skb_nodefrag(const struct sk_buff *skb);
-bool rlvs_skb_has_route(const struct sk_buff *skb);
-bool rlvs_skb_route_local(const struct sk_buff *skb);
 void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst);
 void rlvs_skb_orphan(struct sk_buff *skb);
 int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook);
 u32 rlvs_skb_frag_max6(const struct sk_buff *skb);
+bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6);
 
 /* shim_route.c: the way to an address */
 
@@ -86,6 +90,10 @@ void rlvs_route_put(struct dst_entry *dst);
 u32 rlvs_route_cookie(const struct dst_entry *dst, bool v6);
 u32 rlvs_route_flags(const struct dst_entry *dst, bool v6);
 u32 rlvs_route_check(struct dst_entry *dst, u32 cookie);
+#define RLVS_ADDR_OTHER 0
+#define RLVS_ADDR_LOCAL 1
+#define RLVS_ADDR_UNICAST 2
+
 u32 rlvs_addr_type4(struct net *net, __be32 addr);
 u32 rlvs_addr_type6(struct net *net, const struct in6_addr *addr);
 int rlvs_defrag6_get(struct net *net);

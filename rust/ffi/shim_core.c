@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory, locks, counters and workers, as rlvs needs them. */
-#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
@@ -187,16 +186,6 @@ void *rlvs_net_generic(const struct net *net, unsigned int id)
 void rlvs_cond_resched(void)
 {
 	cond_resched();
-}
-
-u32 rlvs_jiffies(void)
-{
-	return (u32)jiffies;
-}
-
-u32 rlvs_hz(void)
-{
-	return HZ;
 }
 
 /* The reassembly of IPv6 fragments is a module of its own, taken when needed. */

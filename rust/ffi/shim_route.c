@@ -100,22 +100,25 @@ u32 rlvs_route_check(struct dst_entry *dst, u32 cookie)
 	return dst_mtu(dst);
 }
 
-/* RTN_*: what the address is to this host. */
+/* RLVS_ADDR_*: what the address is to this host. */
 u32 rlvs_addr_type4(struct net *net, __be32 addr)
 {
-	return inet_addr_type(net, addr);
+	switch (inet_addr_type(net, addr)) {
+	case RTN_LOCAL:
+		return RLVS_ADDR_LOCAL;
+	case RTN_UNICAST:
+		return RLVS_ADDR_UNICAST;
+	default:
+		return RLVS_ADDR_OTHER;
+	}
 }
 
-/* RTN_*, for an IPv6 address. */
 u32 rlvs_addr_type6(struct net *net, const struct in6_addr *addr)
 {
-	if (ipv6_addr_is_multicast(addr))
-		return RTN_MULTICAST;
-	if (ipv6_chk_addr(net, addr, NULL, 0))
-		return RTN_LOCAL;
-	if (ipv6_addr_any(addr))
-		return RTN_UNSPEC;
-	return RTN_UNICAST;
+	if (ipv6_addr_is_multicast(addr) || ipv6_addr_any(addr))
+		return RLVS_ADDR_OTHER;
+	return ipv6_chk_addr(net, addr, NULL, 0) ? RLVS_ADDR_LOCAL :
+						    RLVS_ADDR_UNICAST;
 }
 
 /*

@@ -3,6 +3,7 @@
 #include <linux/ipv6.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
+#include <net/dst_metadata.h>
 #include <net/gso.h>
 #include <net/inet_sock.h>
 #include <net/ip.h>
@@ -15,11 +16,53 @@
 #error "rlvs marks its packets in sk_buff::ipvs_property, which needs CONFIG_IP_VS=m or y"
 #endif
 
+/* A raw socket that asked for its packets to be left alone (IP_NODEFRAG). */
+static bool nodefrag(const struct sk_buff *skb)
+{
+	return skb->sk && sk_fullsock(skb->sk) &&
+	       skb->sk->sk_family == PF_INET &&
+	       inet_test_bit(NODEFRAG, skb->sk);
+}
+
+static bool route_local(const struct sk_buff *skb)
+{
+	const struct dst_entry *dst = skb_dst(skb);
+
+	if (skb->protocol == htons(ETH_P_IPV6))
+		return dst_rt6_info(dst)->rt6i_flags & RTF_LOCAL;
+	return dst_rtable(dst)->rt_flags & RTCF_LOCAL;
+}
+
+/* RLVS_SKB_*: all that the hooks ask about a packet's bits, in one call. */
+u32 rlvs_skb_facts(const struct sk_buff *skb)
+{
+	u32 facts = 0;
+
+	if (skb->pkt_type == PACKET_HOST)
+		facts |= RLVS_SKB_HOST;
+	if (skb->ipvs_property)
+		facts |= RLVS_SKB_MARKED;
+	if (skb->ip_summed == CHECKSUM_PARTIAL)
+		facts |= RLVS_SKB_PARTIAL;
+	if (skb_is_gso(skb))
+		facts |= RLVS_SKB_GSO;
+	if (skb_valid_dst(skb)) {
+		facts |= RLVS_SKB_ROUTED;
+		if (route_local(skb))
+			facts |= RLVS_SKB_ROUTE_LOCAL;
+	}
+	if (nodefrag(skb))
+		facts |= RLVS_SKB_NODEFRAG;
+	return facts;
+}
+
+/* The first @len bytes can be read in one piece. */
 bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len)
 {
 	return pskb_may_pull(skb, len);
 }
 
+/* The first @len bytes can be changed without anybody else seeing it. */
 bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len)
 {
 	return skb_ensure_writable(skb, len) == 0;
@@ -32,44 +75,16 @@ bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu)
 	       (skb_is_gso(skb) && skb_gso_validate_network_len(skb, mtu));
 }
 
-/* The hardware's sum over the packet is void once a header has changed. */
-void rlvs_skb_touched(struct sk_buff *skb)
+/* Computes a checksum that was left to the device. */
+bool rlvs_skb_complete_csum(struct sk_buff *skb)
 {
-	skb_forward_csum(skb);
+	return skb->ip_summed != CHECKSUM_PARTIAL || !skb_checksum_help(skb);
 }
 
+/* Marks the packet as done: rlvs and IPVS let it pass from here on. */
 void rlvs_skb_mark(struct sk_buff *skb)
 {
 	skb->ipvs_property = 1;
-}
-
-bool rlvs_skb_marked(const struct sk_buff *skb)
-{
-	return skb->ipvs_property;
-}
-
-/* A raw socket that asked for its packets to be left alone (IP_NODEFRAG). */
-bool rlvs_skb_nodefrag(const struct sk_buff *skb)
-{
-	return skb->sk && sk_fullsock(skb->sk) &&
-	       skb->sk->sk_family == PF_INET &&
-	       inet_test_bit(NODEFRAG, skb->sk);
-}
-
-bool rlvs_skb_has_route(const struct sk_buff *skb)
-{
-	return skb_dst(skb);
-}
-
-bool rlvs_skb_route_local(const struct sk_buff *skb)
-{
-	const struct dst_entry *dst = skb_dst(skb);
-
-	if (!dst)
-		return false;
-	if (skb->protocol == htons(ETH_P_IPV6))
-		return dst_rt6_info(dst)->rt6i_flags & RTF_LOCAL;
-	return dst_rtable(dst)->rt_flags & RTCF_LOCAL;
 }
 
 /* Borrows @dst, which must stay for the read-side critical section. */
@@ -106,4 +121,17 @@ int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook)
 u32 rlvs_skb_frag_max6(const struct sk_buff *skb)
 {
 	return IP6CB(skb)->frag_max_size;
+}
+
+/* Takes @len bytes off the front, so that the packet starts at an inner header. */
+bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6)
+{
+	unsigned int header = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+
+	if (!pskb_may_pull(skb, len + header))
+		return false;
+	skb_pull(skb, len);
+	skb_reset_network_header(skb);
+	skb->protocol = v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
+	return true;
 }

@@ -2,6 +2,14 @@
 
 //! Safe wrappers around the kernel; with `ffi` the only place that holds `unsafe`.
 
+pub(crate) mod hook;
+pub(crate) mod index;
 pub(crate) mod lock;
+pub(crate) mod netns;
 pub(crate) mod rcu;
+pub(crate) mod route;
+pub(crate) mod skb;
+pub(crate) mod slab;
 pub(crate) mod stats;
+pub(crate) mod time;
+pub(crate) mod worker;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IPv4 packets (RFC 791).
+
+use core::net::Ipv4Addr;
+
+use super::l4::{self, Ip};
+use super::{be16, icmp, proto, short, Addr, Parsed};
+
+/// Bytes of a header without options.
+pub(crate) const HEADER: usize = 20;
+/// Offset of type of service.
+pub(crate) const TOS: usize = 1;
+/// Offset of flags and fragment offset.
+pub(crate) const FRAGMENT: usize = 6;
+/// Offset of the TTL.
+pub(crate) const TTL: usize = 8;
+/// Offset of the header checksum.
+pub(crate) const CHECK: usize = 10;
+/// The flag "don't fragment".
+pub(crate) const DF: u16 = 0x4000;
+/// More fragments, or an offset that is not zero.
+const FRAGMENTED: u16 = 0x3fff;
+/// The offset alone.
+const OFFSET: u16 = 0x1fff;
+
+/// Parses a packet of `len` bytes, of which `bytes` can be read.
+#[inline(always)]
+pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv4Addr> {
+    let ip = match header(bytes, 0, len) {
+        Ok((ip, fragment)) if fragment & FRAGMENTED == 0 => ip,
+        Ok((ip, _)) if matches!(ip.proto, proto::TCP | proto::UDP | proto::ICMP) => {
+            return Parsed::Fragment
+        }
+        Ok(_) => return Parsed::Other,
+        Err(parsed) => return parsed,
+    };
+    match ip.proto {
+        proto::ICMP => icmp::parse4(bytes, len, ip),
+        _ => l4::parse(bytes, len, ip),
+    }
+}
+
+/// Parses the packet that an ICMP error quotes at `at`.
+pub(crate) fn parse_quoted(bytes: &[u8], at: usize, len: usize) -> Parsed<Ipv4Addr> {
+    match header(bytes, at, len) {
+        Ok((ip, fragment)) if fragment & OFFSET == 0 => l4::parse_quoted(bytes, len, ip),
+        Ok(_) => Parsed::Other,
+        Err(parsed) => parsed,
+    }
+}
+
+/// The header at `at` and its fragment word.
+#[inline(always)]
+pub(crate) fn header(
+    bytes: &[u8],
+    at: usize,
+    len: usize,
+) -> Result<(Ip<Ipv4Addr>, u16), Parsed<Ipv4Addr>> {
+    let end = at.checked_add(HEADER).ok_or(Parsed::Other)?;
+    if bytes.len() < end {
+        return Err(short(end, len));
+    }
+    read(bytes.get(at..).unwrap_or(&[]), at).ok_or(Parsed::Other)
+}
+
+#[inline(always)]
+fn read(header: &[u8], at: usize) -> Option<(Ip<Ipv4Addr>, u16)> {
+    let first = *header.first()?;
+    let ihl = usize::from(first & 0xf).wrapping_mul(4);
+    if first >> 4 != 4 || ihl < HEADER {
+        return None;
+    }
+    let ip = Ip {
+        src: Ipv4Addr::read(header.get(12..16)?)?,
+        dst: Ipv4Addr::read(header.get(16..20)?)?,
+        proto: *header.get(9)?,
+        l4: at.checked_add(ihl)?,
+        ttl: *header.get(TTL)?,
+        plain: ihl == HEADER,
+    };
+    Some((ip, be16(header, FRAGMENT)?))
+}
+
+/// Whether the packet must not be fragmented.
+pub(crate) fn dont_fragment(bytes: &[u8]) -> bool {
+    be16(bytes, FRAGMENT).is_some_and(|word| word & DF != 0)
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IPv6 packets (RFC 8200).
+
+use core::net::Ipv6Addr;
+
+use super::l4::{self, Ip};
+use super::{be16, icmp, proto, short, Addr, Parsed};
+
+/// Bytes of the fixed header.
+pub(crate) const HEADER: usize = 40;
+/// Offset of the hop limit.
+pub(crate) const HOP_LIMIT: usize = 7;
+/// Extension headers that a packet may have before it is none of ours.
+const MAX_EXTENSIONS: usize = 8;
+/// More fragments, or an offset that is not zero.
+const FRAGMENTED: u16 = 0xfff9;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION: u8 = 60;
+
+/// Parses a packet of `len` bytes, of which `bytes` can be read.
+#[inline(always)]
+pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv6Addr> {
+    match header(bytes, 0, len) {
+        Ok(ip) if ip.proto == proto::ICMPV6 => icmp::parse6(bytes, len, ip),
+        Ok(ip) => l4::parse(bytes, len, ip),
+        Err(parsed) => parsed,
+    }
+}
+
+/// Parses the packet that an ICMPv6 error quotes at `at`.
+pub(crate) fn parse_quoted(bytes: &[u8], at: usize, len: usize) -> Parsed<Ipv6Addr> {
+    match header(bytes, at, len) {
+        Ok(ip) => l4::parse_quoted(bytes, len, ip),
+        Err(Parsed::Fragment) => Parsed::Other,
+        Err(parsed) => parsed,
+    }
+}
+
+/// The header at `at`, with the extension headers behind it skipped.
+#[inline(always)]
+pub(crate) fn header(
+    bytes: &[u8],
+    at: usize,
+    len: usize,
+) -> Result<Ip<Ipv6Addr>, Parsed<Ipv6Addr>> {
+    let end = at.checked_add(HEADER).ok_or(Parsed::Other)?;
+    if bytes.len() < end {
+        return Err(short(end, len));
+    }
+    let mut ip = read(bytes.get(at..).unwrap_or(&[]), end).ok_or(Parsed::Other)?;
+    if !is_extension(ip.proto) {
+        return Ok(ip);
+    }
+    ip.plain = false;
+    skip_extensions(bytes, len, ip)
+}
+
+#[inline(always)]
+fn read(header: &[u8], l4: usize) -> Option<Ip<Ipv6Addr>> {
+    if *header.first()? >> 4 != 6 {
+        return None;
+    }
+    Some(Ip {
+        src: Ipv6Addr::read(header.get(8..24)?)?,
+        dst: Ipv6Addr::read(header.get(24..40)?)?,
+        proto: *header.get(6)?,
+        l4,
+        ttl: *header.get(HOP_LIMIT)?,
+        plain: true,
+    })
+}
+
+#[inline(always)]
+fn is_extension(next: u8) -> bool {
+    matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION)
+}
+
+/// Walks to the upper-layer header; a packet in several fragments ends the walk.
+fn skip_extensions(
+    bytes: &[u8],
+    len: usize,
+    mut ip: Ip<Ipv6Addr>,
+) -> Result<Ip<Ipv6Addr>, Parsed<Ipv6Addr>> {
+    for _ in 0..MAX_EXTENSIONS {
+        if !is_extension(ip.proto) {
+            return Ok(ip);
+        }
+        let end = ip.l4.checked_add(8).ok_or(Parsed::Other)?;
+        if bytes.len() < end {
+            return Err(short(end, len));
+        }
+        let rest = bytes.get(ip.l4..).unwrap_or(&[]);
+        let length = extension_length(ip.proto, rest)?;
+        ip.proto = rest.first().copied().ok_or(Parsed::Other)?;
+        ip.l4 = ip.l4.checked_add(length).ok_or(Parsed::Other)?;
+    }
+    Err(Parsed::Other)
+}
+
+/// Bytes of the extension header `kind` that `header` starts with.
+fn extension_length(kind: u8, header: &[u8]) -> Result<usize, Parsed<Ipv6Addr>> {
+    if kind != FRAGMENT {
+        let units = header.get(1).copied().ok_or(Parsed::Other)?;
+        return Ok(usize::from(units).wrapping_add(1).wrapping_mul(8));
+    }
+    match be16(header, 2) {
+        Some(word) if word & FRAGMENTED == 0 => Ok(8),
+        _ => Err(Parsed::Fragment),
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Addresses and ports of a packet, generic over the address family.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::hash::siphash::siphash13;
+
+/// What an IP header's layout gives for an address family.
+pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
+    /// Whether this is IPv6.
+    const V6: bool;
+    /// Bytes of an address.
+    const LEN: usize;
+    /// Offset of the source address in the IP header; the destination follows it.
+    const SRC: usize;
+    /// The address in `bytes`, which must be [`Addr::LEN`] long.
+    fn read(bytes: &[u8]) -> Option<Self>;
+    /// Writes the address to `bytes`, which must be [`Addr::LEN`] long.
+    fn write(self, bytes: &mut [u8]) -> Option<()>;
+    /// The address out of either family, if it is of this one.
+    fn of(addr: IpAddr) -> Option<Self>;
+    /// A hash of the tuple and protocol that nobody without `key` can steer.
+    fn hash(tuple: &Tuple<Self>, proto: u8, key: [u64; 2]) -> u64;
+}
+
+/// Ports and protocol of a tuple in one word.
+#[inline(always)]
+fn tail<A>(t: &Tuple<A>, proto: u8) -> u64 {
+    (u64::from(t.sport) << 48) | (u64::from(t.dport) << 32) | u64::from(proto)
+}
+
+impl Addr for Ipv4Addr {
+    const V6: bool = false;
+    const LEN: usize = 4;
+    const SRC: usize = 12;
+
+    #[inline(always)]
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(<[u8; 4]>::try_from(bytes).ok()?.into())
+    }
+
+    #[inline(always)]
+    fn write(self, bytes: &mut [u8]) -> Option<()> {
+        *<&mut [u8; 4]>::try_from(bytes).ok()? = self.octets();
+        Some(())
+    }
+
+    fn of(addr: IpAddr) -> Option<Self> {
+        match addr {
+            IpAddr::V4(a) => Some(a),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    #[inline(always)]
+    fn hash(t: &Tuple<Self>, proto: u8, key: [u64; 2]) -> u64 {
+        let pair = (u64::from(t.src.to_bits()) << 32) | u64::from(t.dst.to_bits());
+        siphash13(key, &[pair, tail(t, proto)])
+    }
+}
+
+impl Addr for Ipv6Addr {
+    const V6: bool = true;
+    const LEN: usize = 16;
+    const SRC: usize = 8;
+
+    #[inline(always)]
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(<[u8; 16]>::try_from(bytes).ok()?.into())
+    }
+
+    #[inline(always)]
+    fn write(self, bytes: &mut [u8]) -> Option<()> {
+        *<&mut [u8; 16]>::try_from(bytes).ok()? = self.octets();
+        Some(())
+    }
+
+    fn of(addr: IpAddr) -> Option<Self> {
+        match addr {
+            IpAddr::V6(a) => Some(a),
+            IpAddr::V4(_) => None,
+        }
+    }
+
+    #[inline(always)]
+    fn hash(t: &Tuple<Self>, proto: u8, key: [u64; 2]) -> u64 {
+        let (s, d) = (t.src.to_bits(), t.dst.to_bits());
+        let words = [
+            (s >> 64) as u64,
+            s as u64,
+            (d >> 64) as u64,
+            d as u64,
+            tail(t, proto),
+        ];
+        siphash13(key, &words)
+    }
+}
+
+/// Source and destination of a packet; ports in host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Tuple<A> {
+    /// Source address.
+    pub(crate) src: A,
+    /// Destination address.
+    pub(crate) dst: A,
+    /// Source port.
+    pub(crate) sport: u16,
+    /// Destination port.
+    pub(crate) dport: u16,
+}
+
+impl<A: Copy> Tuple<A> {
+    /// The tuple of a packet that goes the other way.
+    #[inline(always)]
+    pub(crate) fn reversed(&self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+            sport: self.dport,
+            dport: self.sport,
+        }
+    }
+}

@@ -1,0 +1,664 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The flow index: a hash table that is read without locks and grows under traffic.
+//!
+//! A bucket is one cache line of seven words and a link to an overflow line. A word
+//! packs the address of an object, which of its two keys this entry stands for, and
+//! twelve bits of the key's hash, so that a lookup touches the bucket's line and the
+//! object that it wants, hardly ever another one.
+//!
+//! Growing: the worker hangs a larger table behind the present one and moves bucket by
+//! bucket, each under its lock, an entry being in the new table before it leaves the
+//! old. Readers look in the old one, then in the new one, so they miss nothing and never
+//! wait. The lock follows from the low bits of the hash, which no table's size changes:
+//! one lock covers an entry's bucket in both tables.
+//!
+//! Lock order: the locks of an object's two entries, the lower number first.
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use kernel::c_str;
+use kernel::prelude::*;
+use kernel::str::CStr;
+
+use super::rcu::{self, Rcu};
+use super::slab::{OpenPool, Pool};
+use crate::ffi;
+
+/// Words of a line that hold entries.
+const SLOTS: usize = 7;
+/// A chain longer than this is cut off: such a load is an attack or a bug.
+const MAX_CHAIN: usize = 64;
+/// Fewest buckets; at least as many as there are locks.
+const MIN_BUCKETS: usize = 1024;
+/// Entries a bucket, on average, from which the table should grow.
+const CROWDED: usize = 5;
+/// Low bits of an entry: the side and five bits of the hash, free through alignment.
+const LOW_BITS: u64 = 0x3f;
+/// Bits of an address that tell kernel addresses apart (57-bit virtual addresses).
+const ADDRESS: u64 = ((1 << 57) - 1) & !LOW_BITS;
+
+const _: () = assert!(MIN_BUCKETS >= ffi::RLVS_INDEX_LOCKS as usize);
+const _: () = assert!(size_of::<Line>() == 64);
+
+/// Which of its two keys an object was found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The key that every object has.
+    First,
+    /// The key that an object may have besides.
+    Second,
+}
+
+/// What the index has to know of the objects in it.
+pub(crate) trait Entry: Send + Sync {
+    /// What an object is looked up by.
+    type Key: Copy;
+    /// The key of one side, if the object has it; never changes.
+    fn key(&self, side: Side) -> Option<Self::Key>;
+    /// Whether `key` is the object's key of that side.
+    fn matches(&self, side: Side, key: &Self::Key) -> bool;
+    /// A hash that nobody without `seed` can steer.
+    fn hash(key: &Self::Key, seed: [u64; 2]) -> u64;
+    /// Where the objects' memory comes from.
+    fn pool() -> &'static Pool;
+}
+
+/// Overflow lines of all indexes.
+static LINES: Pool = Pool::new();
+
+/// Readies what all indexes share; call once, before the first one.
+pub(crate) fn open_lines() -> Result<OpenPool> {
+    // SAFETY: Nobody uses the locks yet.
+    unsafe { ffi::rlvs_index_init() };
+    LINES.open::<Line>(c_str!("rlvs_line"))
+}
+
+/// Opens the pool that the objects of type `T` come from.
+pub(crate) fn open_pool<T: Entry>(name: &'static CStr) -> Result<OpenPool> {
+    T::pool().open::<Node<T>>(name)
+}
+
+/// Why an object was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// One of its keys is taken.
+    Exists,
+    /// No memory.
+    NoMemory,
+}
+
+/// An object and the link by which it waits for its end.
+#[repr(C, align(64))]
+struct Node<T> {
+    value: T,
+    dead: AtomicPtr<Node<T>>,
+}
+
+/// A bucket or an overflow line of one.
+#[repr(C, align(64))]
+struct Line {
+    slots: [AtomicU64; SLOTS],
+    more: AtomicPtr<Line>,
+}
+
+/// An array of buckets.
+///
+/// # Invariants
+///
+/// `lines` points to `mask + 1` lines, a power of two; every `more` is null or a line
+/// from the index's line cache; `next` is null or a table that outlives this one.
+struct Table {
+    lines: NonNull<Line>,
+    mask: usize,
+    next: AtomicPtr<Table>,
+    /// Buckets that have been moved to `next`; only the worker uses it.
+    moved: AtomicUsize,
+}
+
+impl Table {
+    fn new(buckets: usize) -> Result<NonNull<Self>> {
+        let bytes = buckets.checked_mul(size_of::<Line>()).ok_or(ENOMEM)?;
+        // SAFETY: Called in process context; all-zero lines are empty ones.
+        let lines = unsafe { ffi::rlvs_kvzalloc(bytes) }.cast::<Line>();
+        let lines = NonNull::new(lines).ok_or(ENOMEM)?;
+        let table = Self {
+            lines,
+            mask: buckets.wrapping_sub(1),
+            next: AtomicPtr::new(ptr::null_mut()),
+            moved: AtomicUsize::new(0),
+        };
+        match KBox::new(table, GFP_KERNEL) {
+            Ok(table) => Ok(NonNull::from(KBox::leak(table))),
+            Err(e) => {
+                // SAFETY: Allocated above, used by nobody.
+                unsafe { kernel::bindings::kvfree(lines.as_ptr().cast()) };
+                Err(e.into())
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn line(&self, hash: u64) -> &Line {
+        // SAFETY: By the type's invariant the masked number is inside the array.
+        unsafe { self.lines.add(hash as usize & self.mask).as_ref() }
+    }
+
+    #[inline(always)]
+    fn next(&self) -> Option<&Table> {
+        // SAFETY: By the type's invariant null or a table that outlives this one.
+        unsafe { self.next.load(Ordering::Acquire).as_ref() }
+    }
+
+    fn buckets(&self) -> usize {
+        self.mask.wrapping_add(1)
+    }
+}
+
+impl Line {
+    #[inline(always)]
+    fn more(&self) -> Option<&Line> {
+        // SAFETY: Null or a line that lives as long as its table (`Table`'s invariant).
+        unsafe { self.more.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The slot of this bucket that holds exactly `word`.
+    fn find(&self, word: u64) -> Option<&AtomicU64> {
+        let mut line = self;
+        for _ in 0..MAX_CHAIN {
+            let found = line
+                .slots
+                .iter()
+                .find(|slot| slot.load(Ordering::Relaxed) == word);
+            if found.is_some() {
+                return found;
+            }
+            line = line.more()?;
+        }
+        None
+    }
+
+    /// A free slot, from a new overflow line if need be; the bucket is locked.
+    fn free_slot(&self) -> Option<&AtomicU64> {
+        let mut line = self;
+        for _ in 0..MAX_CHAIN {
+            let free = line
+                .slots
+                .iter()
+                .find(|slot| slot.load(Ordering::Relaxed) == 0);
+            if free.is_some() {
+                return free;
+            }
+            line = match line.more() {
+                Some(more) => more,
+                None => line.extend()?,
+            };
+        }
+        None
+    }
+
+    fn extend(&self) -> Option<&Line> {
+        let fresh = LINES.alloc::<Line>()?;
+        self.more.store(fresh.as_ptr(), Ordering::Release);
+        self.more()
+    }
+}
+
+/// Packs an entry's word.
+#[inline(always)]
+fn pack<T>(node: NonNull<Node<T>>, side: Side, hash: u64) -> u64 {
+    (node.as_ptr() as u64 & ADDRESS) | tag(hash) | u64::from(side == Side::Second)
+}
+
+/// The twelve bits of the hash that a word holds: five below the address, seven above.
+#[inline(always)]
+fn tag(hash: u64) -> u64 {
+    (hash & !((1 << 57) - 1)) | ((hash >> 47) & 0x3e)
+}
+
+/// Whether `word` may stand for a key with `hash`.
+#[inline(always)]
+fn tagged(word: u64, hash: u64) -> bool {
+    (word ^ tag(hash)) & (!((1 << 57) - 1) | 0x3e) == 0
+}
+
+#[inline(always)]
+fn side(word: u64) -> Side {
+    if word & 1 == 0 {
+        Side::First
+    } else {
+        Side::Second
+    }
+}
+
+/// The object that `word` stands for.
+#[inline(always)]
+fn node<T>(word: u64) -> *const Node<T> {
+    // Kernel addresses carry bit 56 up to the top.
+    ((((word & ADDRESS) << 7) as i64) >> 7) as u64 as *const Node<T>
+}
+
+/// A set of objects that are found by one or two keys.
+///
+/// # Invariants
+///
+/// `table` is a live table; every word in it stands for a live node of `T::pool`, and a
+/// node is freed only after a grace period from when its words were cleared.
+pub(crate) struct Index<T: Entry> {
+    table: AtomicPtr<Table>,
+    seed: [u64; 2],
+    objects: AtomicUsize,
+    entries: AtomicUsize,
+    dead: AtomicPtr<Node<T>>,
+}
+
+// SAFETY: The index owns its objects, which are `Send`.
+unsafe impl<T: Entry> Send for Index<T> {}
+// SAFETY: Shared access is by atomics and the bucket locks; objects are `Sync`.
+unsafe impl<T: Entry> Sync for Index<T> {}
+
+/// The locks of two hashes, held.
+struct Locked(u32, u32);
+
+impl Locked {
+    fn new(a: u64, b: u64) -> Self {
+        let (a, b) = (
+            a as u32 % ffi::RLVS_INDEX_LOCKS,
+            b as u32 % ffi::RLVS_INDEX_LOCKS,
+        );
+        // SAFETY: The locks were initialised by `open_lines`; no other one is held.
+        unsafe { ffi::rlvs_index_lock(a, b) };
+        Self(a, b)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // SAFETY: Taken by `new`.
+        unsafe { ffi::rlvs_index_unlock(self.0, self.1) };
+    }
+}
+
+impl<T: Entry> Index<T> {
+    /// An empty index.
+    pub(crate) fn new(seed: [u64; 2]) -> Result<Self> {
+        Ok(Self {
+            table: AtomicPtr::new(Table::new(MIN_BUCKETS)?.as_ptr()),
+            seed,
+            objects: AtomicUsize::new(0),
+            entries: AtomicUsize::new(0),
+            dead: AtomicPtr::new(ptr::null_mut()),
+        })
+    }
+
+    /// Objects in the index.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Buckets of the present table.
+    pub(crate) fn buckets(&self, rcu: &Rcu) -> usize {
+        self.table(rcu).buckets()
+    }
+
+    #[inline(always)]
+    fn table<'a>(&'a self, _rcu: &'a Rcu) -> &'a Table {
+        // SAFETY: By the invariant live, and `resize` frees it after a grace period only.
+        unsafe { &*self.table.load(Ordering::Acquire) }
+    }
+
+    /// The object that has `key`, and which of its keys that is.
+    #[inline(always)]
+    pub(crate) fn find<'a>(&'a self, rcu: &'a Rcu, key: &T::Key) -> Option<(&'a T, Side)> {
+        let hash = T::hash(key, self.seed);
+        let mut table = self.table(rcu);
+        loop {
+            let found = self.find_in(rcu, table.line(hash), hash, key);
+            if found.is_some() {
+                return found;
+            }
+            // Ends: each table's successor is newer, and only the last has none.
+            table = table.next()?;
+        }
+    }
+
+    #[inline(always)]
+    fn find_in<'a>(
+        &'a self,
+        _rcu: &'a Rcu,
+        first: &Line,
+        hash: u64,
+        key: &T::Key,
+    ) -> Option<(&'a T, Side)> {
+        let mut line = first;
+        for _ in 0..MAX_CHAIN {
+            for slot in &line.slots {
+                let word = slot.load(Ordering::Acquire);
+                if word == 0 || !tagged(word, hash) {
+                    continue;
+                }
+                // SAFETY: By the invariant a live node, which the token keeps so.
+                let value = unsafe { &(*node::<T>(word)).value };
+                if value.matches(side(word), key) {
+                    return Some((value, side(word)));
+                }
+            }
+            line = line.more()?;
+        }
+        None
+    }
+
+    /// Takes `value` in, unless one of its keys is taken.
+    pub(crate) fn insert<'a>(&'a self, rcu: &'a Rcu, value: T) -> Result<&'a T, Refused> {
+        let Some(node) = T::pool().alloc::<Node<T>>() else {
+            return Err(Refused::NoMemory);
+        };
+        let dead = AtomicPtr::new(ptr::null_mut());
+        // SAFETY: Fresh memory for a node.
+        unsafe { node.write(Node { value, dead }) };
+        match self.link(rcu, node) {
+            // SAFETY: Linked, so the token keeps it alive.
+            Ok(()) => Ok(unsafe { &(*node.as_ptr()).value }),
+            Err(why) => {
+                // SAFETY: Nobody saw the node.
+                unsafe { Self::free(node) };
+                Err(why)
+            }
+        }
+    }
+
+    /// Enters the node's words.
+    fn link(&self, rcu: &Rcu, node: NonNull<Node<T>>) -> Result<(), Refused> {
+        // SAFETY: A valid node that its caller owns.
+        let value = unsafe { &node.as_ref().value };
+        let Some(first) = value.key(Side::First) else {
+            return Err(Refused::Exists);
+        };
+        let second = value.key(Side::Second);
+        let hash1 = T::hash(&first, self.seed);
+        let hash2 = second.map_or(hash1, |key| T::hash(&key, self.seed));
+        let _locked = Locked::new(hash1, hash2);
+        if self.find(rcu, &first).is_some()
+            || second.is_some_and(|key| self.find(rcu, &key).is_some())
+        {
+            return Err(Refused::Exists);
+        }
+        let table = self.newest(rcu);
+        let slot = table.line(hash1).free_slot().ok_or(Refused::NoMemory)?;
+        slot.store(pack(node, Side::First, hash1), Ordering::Release);
+        if second.is_some() {
+            let Some(slot) = table.line(hash2).free_slot() else {
+                slot.store(0, Ordering::Release);
+                return Err(Refused::NoMemory);
+            };
+            slot.store(pack(node, Side::Second, hash2), Ordering::Release);
+        }
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        let words = 1 + usize::from(second.is_some());
+        self.entries.fetch_add(words, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn newest<'a>(&'a self, rcu: &'a Rcu) -> &'a Table {
+        let mut table = self.table(rcu);
+        while let Some(next) = table.next() {
+            table = next;
+        }
+        table
+    }
+
+    /// Takes `value` out; false if somebody else did. It is freed by [`Index::reclaim`].
+    pub(crate) fn remove(&self, rcu: &Rcu, value: &T) -> bool {
+        // `value` is the first field of its node.
+        let node = NonNull::from(value).cast::<Node<T>>();
+        let Some(first) = value.key(Side::First) else {
+            return false;
+        };
+        let hash1 = T::hash(&first, self.seed);
+        let second = value.key(Side::Second);
+        let hash2 = second.map_or(hash1, |key| T::hash(&key, self.seed));
+        {
+            let _locked = Locked::new(hash1, hash2);
+            if !self.clear(rcu, hash1, pack(node, Side::First, hash1)) {
+                return false;
+            }
+            if second.is_some() {
+                self.clear(rcu, hash2, pack(node, Side::Second, hash2));
+            }
+        }
+        let words = 1 + usize::from(second.is_some());
+        self.entries.fetch_sub(words, Ordering::Relaxed);
+        self.objects.fetch_sub(1, Ordering::Relaxed);
+        self.bury(node);
+        true
+    }
+
+    /// Clears `word`, wherever it stands; its bucket is locked.
+    fn clear(&self, rcu: &Rcu, hash: u64, word: u64) -> bool {
+        let mut table = self.table(rcu);
+        loop {
+            if let Some(slot) = table.line(hash).find(word) {
+                slot.store(0, Ordering::Release);
+                return true;
+            }
+            match table.next() {
+                Some(next) => table = next,
+                None => return false,
+            }
+        }
+    }
+
+    /// Puts an unlinked node on the list of the dead.
+    fn bury(&self, node: NonNull<Node<T>>) {
+        let mut head = self.dead.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: The node is live, and only its remover writes this field.
+            unsafe { node.as_ref() }.dead.store(head, Ordering::Relaxed);
+            let swap = self.dead.compare_exchange_weak(
+                head,
+                node.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match swap {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Frees what has been removed. Sleeps.
+    pub(crate) fn reclaim(&self) {
+        let mut list = self.dead.swap(ptr::null_mut(), Ordering::Acquire);
+        if list.is_null() {
+            return;
+        }
+        rcu::synchronize();
+        while let Some(node) = NonNull::new(list) {
+            // SAFETY: Unlinked before the grace period; the list is ours alone.
+            list = unsafe { node.as_ref() }.dead.load(Ordering::Relaxed);
+            // SAFETY: As above, so nobody can reach the node any more.
+            unsafe { Self::free(node) };
+        }
+    }
+
+    /// Drops and frees a node.
+    ///
+    /// # Safety
+    ///
+    /// The node must come from the pool, be initialised, and be out of everybody's reach.
+    unsafe fn free(node: NonNull<Node<T>>) {
+        // SAFETY: By the contract the node is initialised and ours.
+        unsafe { ptr::drop_in_place(node.as_ptr()) };
+        // SAFETY: By the contract it came from the pool.
+        unsafe { T::pool().free(node) };
+    }
+
+    /// Calls `f` for the objects of `count` buckets from `start` on; returns where to go
+    /// on, or `None` at the end. While the table grows some may come twice or not at all.
+    pub(crate) fn walk(
+        &self,
+        rcu: &Rcu,
+        start: usize,
+        count: usize,
+        mut f: impl FnMut(&T),
+    ) -> Option<usize> {
+        let table = self.newest(rcu);
+        let end = start.saturating_add(count).min(table.buckets());
+        for bucket in start..end {
+            for_each_word(table.line(bucket as u64), |slot| {
+                let word = slot.load(Ordering::Acquire);
+                if word != 0 && side(word) == Side::First {
+                    // SAFETY: By the invariant a live node, which the token keeps so.
+                    f(unsafe { &(*node::<T>(word)).value });
+                }
+            });
+        }
+        (end < table.buckets()).then_some(end)
+    }
+
+    /// The number of buckets that suits the present load, if it is another one.
+    pub(crate) fn wanted(&self, rcu: &Rcu) -> Option<usize> {
+        let (entries, buckets) = (self.entries.load(Ordering::Relaxed), self.buckets(rcu));
+        if self.table(rcu).next().is_some() {
+            // The last change of size stopped half way.
+            return Some(buckets);
+        }
+        let most = buckets.saturating_mul(CROWDED);
+        if entries > most {
+            return entries.checked_div(CROWDED)?.checked_next_power_of_two();
+        }
+        let shrink = buckets > MIN_BUCKETS && entries < buckets / 2;
+        shrink.then(|| entries.next_power_of_two().max(MIN_BUCKETS))
+    }
+
+    /// Whether the worker should be woken to make room.
+    #[inline(always)]
+    pub(crate) fn crowded(&self, rcu: &Rcu) -> bool {
+        let table = self.table(rcu);
+        let most = table.buckets().saturating_mul(CROWDED);
+        self.entries.load(Ordering::Relaxed) > most && table.next().is_none()
+    }
+
+    /// Moves everything to a table of `buckets`. Sleeps; one caller at a time.
+    ///
+    /// Without memory it stops half way, which is harmless, and goes on when called again.
+    pub(crate) fn resize(&self, buckets: usize) -> Result {
+        // SAFETY: Only this function frees tables, and it has one caller at a time.
+        let old = unsafe { &*self.table.load(Ordering::Acquire) };
+        if old.next().is_none() {
+            let new = Table::new(buckets.max(MIN_BUCKETS))?;
+            old.next.store(new.as_ptr(), Ordering::Release);
+        }
+        let new = old.next().ok_or(EINVAL)?;
+        for bucket in old.moved.load(Ordering::Relaxed)..old.buckets() {
+            self.migrate(old, new, bucket as u64)?;
+            old.moved.store(bucket.wrapping_add(1), Ordering::Relaxed);
+            // SAFETY: Process context.
+            unsafe { ffi::rlvs_cond_resched() };
+        }
+        let new = old.next.load(Ordering::Acquire);
+        let old = self.table.swap(new, Ordering::AcqRel);
+        rcu::synchronize();
+        // SAFETY: Unreachable since the grace period, and empty.
+        unsafe { free_table(old) };
+        Ok(())
+    }
+
+    /// Moves one bucket; its entries are in the new table before they leave the old.
+    fn migrate(&self, old: &Table, new: &Table, bucket: u64) -> Result {
+        let _locked = Locked::new(bucket, bucket);
+        let mut result = Ok(());
+        for_each_word(old.line(bucket), |slot| {
+            let word = slot.load(Ordering::Relaxed);
+            if word == 0 || result.is_err() {
+                return;
+            }
+            match self
+                .hash_of(word)
+                .and_then(|hash| new.line(hash).free_slot())
+            {
+                Some(place) => {
+                    place.store(word, Ordering::Release);
+                    slot.store(0, Ordering::Release);
+                }
+                None => result = Err(ENOMEM),
+            }
+        });
+        result
+    }
+
+    /// The whole hash of an entry, of which the word holds only a part.
+    fn hash_of(&self, word: u64) -> Option<u64> {
+        // SAFETY: The entry is linked and its bucket locked, so the node is live.
+        let value = unsafe { &(*node::<T>(word)).value };
+        Some(T::hash(&value.key(side(word))?, self.seed))
+    }
+}
+
+/// Calls `f` for every slot of a bucket.
+fn for_each_word(first: &Line, mut f: impl FnMut(&AtomicU64)) {
+    let mut line = first;
+    for _ in 0..MAX_CHAIN {
+        line.slots.iter().for_each(&mut f);
+        match line.more() {
+            Some(more) => line = more,
+            None => return,
+        }
+    }
+}
+
+/// Frees a table and its overflow lines, not the objects.
+///
+/// # Safety
+///
+/// `table` must come from [`Table::new`] and be out of everybody's reach.
+unsafe fn free_table(table: *mut Table) {
+    // SAFETY: By the contract a leaked box that is ours.
+    let table = unsafe { KBox::from_raw(table) };
+    for bucket in 0..table.buckets() {
+        let mut more = table.line(bucket as u64).more.load(Ordering::Relaxed);
+        while let Some(line) = NonNull::new(more) {
+            // SAFETY: An overflow line of this table, live until freed below.
+            more = unsafe { line.as_ref() }.more.load(Ordering::Relaxed);
+            // SAFETY: From this pool, and reached through the dead table only.
+            unsafe { LINES.free(line) };
+        }
+    }
+    // SAFETY: The array came from `rlvs_kvzalloc`.
+    unsafe { kernel::bindings::kvfree(table.lines.as_ptr().cast()) };
+}
+
+impl<T: Entry> Drop for Index<T> {
+    /// Frees all objects; there are no readers left.
+    fn drop(&mut self) {
+        self.reclaim();
+        let mut table = *self.table.get_mut();
+        while !table.is_null() {
+            // SAFETY: A live table (invariant) that nobody else sees any more.
+            let this = unsafe { &*table };
+            for bucket in 0..this.buckets() {
+                for_each_word(this.line(bucket as u64), Self::free_word);
+            }
+            let next = this.next.load(Ordering::Acquire);
+            // SAFETY: As above.
+            unsafe { free_table(table) };
+            table = next;
+        }
+    }
+}
+
+impl<T: Entry> Index<T> {
+    /// Frees the object of a word; each once, by its first word.
+    fn free_word(slot: &AtomicU64) {
+        let word = slot.load(Ordering::Relaxed);
+        if word == 0 || side(word) == Side::Second {
+            return;
+        }
+        if let Some(node) = NonNull::new(node::<T>(word).cast_mut()) {
+            // SAFETY: Only called when the index is dropped: nobody else is left.
+            unsafe { Self::free(node) };
+        }
+    }
+}

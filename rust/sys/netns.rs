@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network namespaces, and what rlvs keeps in each of them.
+//!
+//! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
+
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::bindings;
+use kernel::error::{from_result, to_result};
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::Mutex;
+
+use super::hook::{Hooks, Point};
+use super::worker::{Job, Worker};
+use crate::ffi;
+
+/// A network namespace.
+///
+/// # Invariants
+///
+/// The namespace outlives every value: they are only handed out inside its hooks, its
+/// requests and its own data.
+#[derive(Clone, Copy)]
+pub(crate) struct Net(NonNull<bindings::net>);
+
+// SAFETY: A namespace belongs to no thread.
+unsafe impl Send for Net {}
+// SAFETY: What is done with the pointer is thread-safe by itself.
+unsafe impl Sync for Net {}
+
+impl Net {
+    /// Wraps a namespace.
+    ///
+    /// # Safety
+    ///
+    /// `net` must be valid as long as the value or a copy of it is used.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(net: *mut bindings::net) -> Self {
+        // SAFETY: Not null by the contract.
+        Self(unsafe { NonNull::new_unchecked(net) })
+    }
+
+    /// The namespace as C sees it.
+    #[inline(always)]
+    pub(crate) fn as_ptr(self) -> *mut bindings::net {
+        self.0.as_ptr()
+    }
+}
+
+/// What is kept in each network namespace while the module is loaded.
+pub(crate) trait PerNet: Job + Send + Sync + Sized + 'static {
+    /// Hooks of IPv4, registered by [`enable`].
+    const HOOKS4: &'static [Point<Self>];
+    /// Hooks of IPv6.
+    const HOOKS6: &'static [Point<Self>];
+    /// Sets up the data of a namespace. The result may be moved once.
+    fn new(net: Net) -> Result<impl PinInit<Self, Error>>;
+}
+
+/// The data of one namespace with what runs on it; fields stand in drop order.
+///
+/// # Invariants
+///
+/// Pinned in a box until the namespace's exit; `hooks` and `worker` refer to `value`.
+#[pin_data]
+struct Slot<T: PerNet> {
+    #[pin]
+    hooks: Mutex<Enabled<T>>,
+    worker: UnsafeCell<Option<Worker<T>>>,
+    #[pin]
+    value: T,
+}
+
+/// Which families' hooks are registered.
+struct Enabled<T> {
+    v4: Option<Hooks<T>>,
+    v6: Option<Hooks<T>>,
+    defrag6: Option<Defrag6>,
+}
+
+/// Reassembly of IPv6 fragments, in use by a namespace.
+struct Defrag6(Net);
+
+impl Defrag6 {
+    fn enable(net: Net) -> Option<Self> {
+        // SAFETY: Process context, the namespace is alive.
+        let error = unsafe { ffi::rlvs_defrag6_get(net.as_ptr()) };
+        if error != 0 {
+            pr_warn!("nf_defrag_ipv6 is missing: IPv6 fragments are not balanced\n");
+            return None;
+        }
+        Some(Self(net))
+    }
+}
+
+impl Drop for Defrag6 {
+    fn drop(&mut self) {
+        // SAFETY: Taken by `enable`; the namespace is alive.
+        unsafe { ffi::rlvs_defrag6_put(self.0.as_ptr()) };
+    }
+}
+
+/// The number by which the kernel finds a namespace's slot.
+struct Id(UnsafeCell<c_uint>);
+
+// SAFETY: Written by `register_pernet_subsys` before anything reads it.
+unsafe impl Sync for Id {}
+
+static ID: Id = Id(UnsafeCell::new(0));
+
+/// Where the kernel keeps the pointer to a namespace's slot.
+fn place<T: PerNet>(net: Net) -> *mut *mut Slot<T> {
+    // SAFETY: The id is set before any namespace is initialised (see `Id`).
+    let id = unsafe { *ID.0.get() };
+    // SAFETY: The id belongs to a registration with room for one pointer.
+    unsafe { ffi::rlvs_net_generic(net.as_ptr(), id) }.cast()
+}
+
+/// The slot of a namespace.
+fn slot<'a, T: PerNet>(net: &'a Net) -> Option<&'a Slot<T>> {
+    let place = place::<T>(*net);
+    // SAFETY: `init` wrote null or a live slot there; `exit` runs after all users.
+    unsafe { place.as_ref()?.as_ref() }
+}
+
+/// The data of a namespace.
+pub(crate) fn get<'a, T: PerNet>(net: &'a Net) -> Option<&'a T> {
+    slot(net).map(|slot| &slot.value)
+}
+
+/// Wakes the namespace's worker; callable from softirqs.
+pub(crate) fn kick<T: PerNet>(net: &Net) {
+    if let Some(slot) = slot::<T>(net) {
+        // SAFETY: Written once in `init`, before the hooks and requests that call this.
+        if let Some(worker) = unsafe { &*slot.worker.get() } {
+            worker.kick();
+        }
+    }
+}
+
+/// Registers the hooks of a family, unless they are. Sleeps.
+pub(crate) fn enable<T: PerNet>(net: &Net, v6: bool) -> Result {
+    let slot = slot::<T>(net).ok_or(ENODEV)?;
+    let mut enabled = slot.hooks.lock();
+    if v6 && enabled.v6.is_none() {
+        enabled.defrag6 = Defrag6::enable(*net);
+        // SAFETY: The value stays in its pinned slot until the hooks are gone.
+        enabled.v6 = Some(unsafe { Hooks::register(*net, &slot.value, T::HOOKS6) }?);
+    }
+    if !v6 && enabled.v4.is_none() {
+        // SAFETY: As above.
+        enabled.v4 = Some(unsafe { Hooks::register(*net, &slot.value, T::HOOKS4) }?);
+    }
+    Ok(())
+}
+
+/// Keeps a `T` in every network namespace; dropping it removes them all.
+pub(crate) struct Registration<T: PerNet> {
+    ops: Pin<KBox<Ops>>,
+    _per_net: PhantomData<T>,
+}
+
+/// The kernel's table of callbacks, at a fixed address.
+struct Ops(UnsafeCell<bindings::pernet_operations>);
+
+// SAFETY: Only the kernel touches the table once it is registered, under its own lock.
+unsafe impl Send for Ops {}
+// SAFETY: As above.
+unsafe impl Sync for Ops {}
+
+impl<T: PerNet> Registration<T> {
+    /// Sets up every namespace there is, and from now on every new one.
+    pub(crate) fn new() -> Result<Self> {
+        let ops = bindings::pernet_operations {
+            init: Some(init::<T>),
+            pre_exit: Some(pre_exit::<T>),
+            exit: Some(exit::<T>),
+            id: ID.0.get(),
+            size: size_of::<*mut Slot<T>>(),
+            ..pin_init::zeroed()
+        };
+        let ops = KBox::pin(Ops(UnsafeCell::new(ops)), GFP_KERNEL)?;
+        // SAFETY: The table is pinned and lives until it is unregistered.
+        to_result(unsafe { ffi::register_pernet_subsys(ops.0.get()) })?;
+        let _per_net = PhantomData;
+        Ok(Self { ops, _per_net })
+    }
+}
+
+impl<T: PerNet> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: Registered in `new`.
+        unsafe { ffi::unregister_pernet_subsys(self.ops.0.get()) };
+    }
+}
+
+/// Sets up a namespace.
+///
+/// # Safety
+///
+/// Called by the kernel with a namespace that is being made.
+unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
+    // SAFETY: By the contract valid; the slot dies before the namespace.
+    let net = unsafe { Net::from_raw(net) };
+    from_result(|| {
+        let value = T::new(net)?;
+        let slot = KBox::try_pin_init(
+            try_pin_init!(Slot::<T> {
+                hooks <- new_mutex!(Enabled { v4: None, v6: None, defrag6: None }),
+                worker: UnsafeCell::new(None),
+                value <- value,
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The slot is not moved out of its box.
+        let slot = KBox::into_raw(unsafe { Pin::into_inner_unchecked(slot) });
+        // SAFETY: Room for this pointer, per the registration.
+        unsafe { *place::<T>(net) = slot };
+        // SAFETY: The value outlives the worker: `exit` drops that first (field order).
+        let worker = unsafe { Worker::start(&raw const (*slot).value) };
+        match worker {
+            Ok(worker) => {
+                // SAFETY: Nobody else looks at the slot yet but the worker's job,
+                // which does not touch this field.
+                unsafe { *(*slot).worker.get() = Some(worker) };
+                Ok(0)
+            }
+            Err(e) => {
+                // SAFETY: The kernel calls no exit after a failed init.
+                unsafe { exit::<T>(net.as_ptr()) };
+                Err(e)
+            }
+        }
+    })
+}
+
+/// Takes the hooks of a namespace away; a grace period follows.
+///
+/// # Safety
+///
+/// Called by the kernel with a namespace that `init` was called for.
+unsafe extern "C" fn pre_exit<T: PerNet>(net: *mut bindings::net) {
+    // SAFETY: By the contract.
+    let net = unsafe { Net::from_raw(net) };
+    if let Some(slot) = slot::<T>(&net) {
+        let mut enabled = slot.hooks.lock();
+        let Enabled { v4, v6, defrag6 } = &mut *enabled;
+        [v4, v6]
+            .into_iter()
+            .flatten()
+            .for_each(|hooks| hooks.unregister());
+        *defrag6 = None;
+    }
+}
+
+/// Removes the data of a namespace, which no packet and no request can reach any more.
+///
+/// # Safety
+///
+/// Called by the kernel, last, with a namespace that `init` was called for.
+unsafe extern "C" fn exit<T: PerNet>(net: *mut bindings::net) {
+    // SAFETY: By the contract.
+    let place = place::<T>(unsafe { Net::from_raw(net) });
+    // SAFETY: `init` wrote null or a box there; nobody else uses it now.
+    let slot = unsafe { core::mem::replace(&mut *place, core::ptr::null_mut()) };
+    if !slot.is_null() {
+        // SAFETY: From `KBox::into_raw` in `init`.
+        drop(unsafe { KBox::from_raw(slot) });
+    }
+}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A packet inside a hook, and what can become of it.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+
+use core::net::IpAddr;
+use core::ptr::NonNull;
+use kernel::bindings;
+use kernel::prelude::*;
+
+use super::hook::Place;
+use super::netns::Net;
+use super::rcu::Rcu;
+use super::route::{be32, in6, Path};
+use crate::ffi;
+
+/// What a hook answers. Only the methods of [`Packet`] make one, and they take the
+/// packet: nobody can answer twice, or forget to.
+#[must_use]
+pub(crate) struct Verdict(c_uint);
+
+impl Verdict {
+    /// The number that netfilter expects.
+    #[inline(always)]
+    pub(super) fn into_raw(self) -> c_uint {
+        self.0
+    }
+}
+
+/// The packet goes on its ordinary way.
+const ACCEPT: Verdict = Verdict(ffi::NF_ACCEPT);
+/// Netfilter frees the packet.
+const DROP: Verdict = Verdict(ffi::NF_DROP);
+/// The packet is no longer netfilter's.
+const STOLEN: Verdict = Verdict(ffi::NF_STOLEN);
+
+/// Bits of a packet that hooks ask for.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts(u32);
+
+impl Facts {
+    /// Sent to this host's link address.
+    pub(crate) fn to_us(self) -> bool {
+        self.0 & ffi::RLVS_SKB_HOST != 0
+    }
+
+    /// rlvs (or IPVS) is done with it.
+    pub(crate) fn marked(self) -> bool {
+        self.0 & ffi::RLVS_SKB_MARKED != 0
+    }
+
+    /// Its checksum is left to the device.
+    pub(crate) fn partial(self) -> bool {
+        self.0 & ffi::RLVS_SKB_PARTIAL != 0
+    }
+
+    /// It has a route.
+    pub(crate) fn routed(self) -> bool {
+        self.0 & ffi::RLVS_SKB_ROUTED != 0
+    }
+
+    /// Its route ends here.
+    pub(crate) fn route_local(self) -> bool {
+        self.0 & ffi::RLVS_SKB_ROUTE_LOCAL != 0
+    }
+
+    /// It is from a raw socket that wants it untouched.
+    pub(crate) fn nodefrag(self) -> bool {
+        self.0 & ffi::RLVS_SKB_NODEFRAG != 0
+    }
+}
+
+/// An ICMP error to a packet's sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Icmp {
+    /// The TTL or hop limit ran out.
+    TimeExceeded,
+    /// Larger than the way's MTU.
+    TooBig(u32),
+    /// Nobody serves the port.
+    PortUnreachable,
+}
+
+/// A packet that a hook has to decide on.
+///
+/// # Invariants
+///
+/// `skb` is valid and ours until a method takes the packet.
+pub(crate) struct Packet<'a> {
+    skb: NonNull<bindings::sk_buff>,
+    net: Net,
+    place: Place,
+    rcu: &'a Rcu,
+}
+
+impl<'a> Packet<'a> {
+    /// Wraps what netfilter passed to a hook.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be valid, owned by the caller, and start at its IP header.
+    #[inline(always)]
+    pub(super) unsafe fn new(
+        skb: *mut bindings::sk_buff,
+        net: Net,
+        place: Place,
+        rcu: &'a Rcu,
+    ) -> Self {
+        Self {
+            // SAFETY: Not null by the contract.
+            skb: unsafe { NonNull::new_unchecked(skb) },
+            net,
+            place,
+            rcu,
+        }
+    }
+
+    #[inline(always)]
+    fn raw(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+
+    /// The read side that the hook runs in.
+    #[inline(always)]
+    pub(crate) fn rcu(&self) -> &'a Rcu {
+        self.rcu
+    }
+
+    /// The namespace that it is in.
+    #[inline(always)]
+    pub(crate) fn net(&self) -> Net {
+        self.net
+    }
+
+    /// The hook's place.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Its length from the IP header on.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        // SAFETY: Valid by the invariant.
+        unsafe { (*self.raw()).len }
+    }
+
+    /// Its bits.
+    #[inline(always)]
+    pub(crate) fn facts(&self) -> Facts {
+        // SAFETY: Valid by the invariant.
+        Facts(unsafe { ffi::rlvs_skb_facts(self.raw()) })
+    }
+
+    /// The bytes that can be read, from the IP header on.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: Valid by the invariant; `data` to `data + len - data_len` is linear.
+        unsafe {
+            let skb = self.raw();
+            let linear = (*skb).len.wrapping_sub((*skb).data_len) as usize;
+            core::slice::from_raw_parts((*skb).data, linear)
+        }
+    }
+
+    /// Makes `len` bytes readable; false: it is shorter, or there is no memory.
+    pub(crate) fn pull(&mut self, len: usize) -> bool {
+        let Ok(len) = u32::try_from(len) else {
+            return false;
+        };
+        // SAFETY: Valid and ours by the invariant; no slice of it is held.
+        unsafe { ffi::rlvs_skb_pull(self.raw(), len) }
+    }
+
+    /// The first `len` bytes, to be changed; `None`: it is shorter, or no memory.
+    #[inline(always)]
+    pub(crate) fn writable(&mut self, len: usize) -> Option<&mut [u8]> {
+        let short = u32::try_from(len).ok()?;
+        // SAFETY: Valid and ours by the invariant; no slice of it is held.
+        if !unsafe { ffi::rlvs_skb_writable(self.raw(), short) } {
+            return None;
+        }
+        // SAFETY: So many bytes are linear now, and nobody else shares them.
+        Some(unsafe { core::slice::from_raw_parts_mut((*self.raw()).data, len) })
+    }
+
+    /// Whether it, or each of its segments, fits the MTU.
+    #[inline(always)]
+    pub(crate) fn fits(&self, mtu: u32) -> bool {
+        // SAFETY: Valid by the invariant.
+        self.len() <= mtu || unsafe { ffi::rlvs_skb_fits(self.raw(), mtu) }
+    }
+
+    /// The largest fragment of a reassembled IPv6 packet, or 0.
+    pub(crate) fn largest_fragment6(&self) -> u32 {
+        // SAFETY: Valid by the invariant.
+        unsafe { ffi::rlvs_skb_frag_max6(self.raw()) }
+    }
+
+    /// Computes a checksum that was left to the device; false: no memory.
+    pub(crate) fn complete_checksum(&mut self) -> bool {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_skb_complete_csum(self.raw()) }
+    }
+
+    /// Lets go of the socket that was found for the address before the change.
+    pub(crate) fn orphan(&mut self) {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_skb_orphan(self.raw()) };
+    }
+
+    /// Sends it over `path` when it goes on.
+    pub(crate) fn set_route(&mut self, path: &'a Path) {
+        // SAFETY: Valid and ours; the path lives as long as the read side (`'a`).
+        unsafe { ffi::rlvs_skb_set_route(self.raw(), path.dst()) };
+    }
+
+    /// Tells the sender of an error.
+    pub(crate) fn icmp(&mut self, v6: bool, error: Icmp) {
+        let (kind, code, info) = icmp_numbers(v6, error);
+        self.icmp_raw(v6, kind, code, info);
+    }
+
+    /// Tells the sender of an error by its numbers.
+    pub(crate) fn icmp_raw(&mut self, v6: bool, kind: u8, code: u8, info: u32) {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe {
+            if v6 {
+                ffi::rlvs_icmp6(self.raw(), kind, code, info);
+            } else {
+                ffi::rlvs_icmp4(self.raw(), kind, code, info);
+            }
+        }
+    }
+
+    /// Tells the sender that there is no way.
+    pub(crate) fn link_failure(&mut self) {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_link_failure(self.raw()) };
+    }
+
+    /// Takes `len` bytes off the front, so that an inner packet comes to light.
+    pub(crate) fn strip(&mut self, len: usize, v6: bool) -> bool {
+        let Ok(len) = u32::try_from(len) else {
+            return false;
+        };
+        // SAFETY: Valid and ours by the invariant; no slice of it is held.
+        unsafe { ffi::rlvs_skb_strip(self.raw(), len, v6) }
+    }
+
+    /// Tells the routing tables that the packet that it now starts with was too large.
+    pub(crate) fn update_pmtu(&mut self, v6: bool, mtu: u32) {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe {
+            if v6 {
+                ffi::rlvs_update_pmtu6(self.net.as_ptr(), self.raw(), mtu);
+            } else {
+                ffi::rlvs_update_pmtu4(self.net.as_ptr(), self.raw(), mtu);
+            }
+        }
+    }
+
+    /// Puts `len` bytes in front, for an outer header of the path's family.
+    pub(crate) fn encapsulate(
+        &mut self,
+        path: &Path,
+        len: usize,
+        inner_v6: bool,
+    ) -> Option<&mut [u8]> {
+        let short = u32::try_from(len).ok()?;
+        let outer_v6 = path.to.is_ipv6();
+        // SAFETY: Valid and ours by the invariant; no slice of it is held.
+        let head = unsafe { ffi::rlvs_encap(self.raw(), path.dst(), short, outer_v6, inner_v6) };
+        if head.is_null() {
+            return None;
+        }
+        // SAFETY: So many bytes were pushed in front.
+        Some(unsafe { core::slice::from_raw_parts_mut(head, len) })
+    }
+
+    /// Fills in the identification of the IPv4 header in front.
+    pub(crate) fn select_ident(&mut self) {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_select_ident(self.net.as_ptr(), self.raw()) };
+    }
+
+    /// Lets it go on.
+    #[inline(always)]
+    pub(crate) fn accept(self) -> Verdict {
+        ACCEPT
+    }
+
+    /// Lets it go on, past all further hooks of rlvs.
+    pub(crate) fn accept_marked(self) -> Verdict {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_skb_mark(self.raw()) };
+        ACCEPT
+    }
+
+    /// Drops it.
+    pub(crate) fn drop(self) -> Verdict {
+        DROP
+    }
+
+    /// Reassembles an IPv4 packet; `Err`: more fragments are awaited.
+    pub(crate) fn defragment4(self) -> Result<Self, Verdict> {
+        let place = self.place as c_uint;
+        // SAFETY: Valid and ours by the invariant; kept or freed unless 0 is returned.
+        match unsafe { ffi::rlvs_skb_defrag4(self.net.as_ptr(), self.raw(), place) } {
+            0 => Ok(self),
+            _ => Err(STOLEN),
+        }
+    }
+
+    /// Hands it to the neighbour towards `path.to`, past the other hooks.
+    #[inline(always)]
+    pub(crate) fn to_neighbour(self, path: &Path, to: IpAddr) -> Verdict {
+        match to {
+            // SAFETY: Valid and ours by the invariant, given away here; an IPv4 route.
+            IpAddr::V4(a) => unsafe { ffi::rlvs_xmit_neigh4(self.raw(), path.dst(), be32(a)) },
+            // SAFETY: As above, for IPv6.
+            IpAddr::V6(a) => unsafe { ffi::rlvs_xmit_neigh6(self.raw(), path.dst(), &in6(a)) },
+        }
+        STOLEN
+    }
+
+    /// Sends it through LOCAL_OUT and the ordinary output.
+    pub(crate) fn to_output(self, path: &'a Path) -> Verdict {
+        // SAFETY: Valid and ours by the invariant, given away here; the path lives as
+        // long as the read side.
+        unsafe {
+            if path.to.is_ipv6() {
+                ffi::rlvs_xmit_out6(self.net.as_ptr(), self.raw(), path.dst());
+            } else {
+                ffi::rlvs_xmit_out4(self.net.as_ptr(), self.raw(), path.dst());
+            }
+        }
+        STOLEN
+    }
+
+    /// Sends an encapsulated packet like one of the host's own.
+    pub(crate) fn to_tunnel(self, path: &'a Path) -> Verdict {
+        // SAFETY: As for `to_output`.
+        unsafe {
+            if path.to.is_ipv6() {
+                ffi::rlvs_xmit_tunnel6(self.net.as_ptr(), self.raw(), path.dst());
+            } else {
+                ffi::rlvs_xmit_tunnel4(self.net.as_ptr(), self.raw(), path.dst());
+            }
+        }
+        STOLEN
+    }
+}
+
+/// Type, code and further information of an ICMP error.
+fn icmp_numbers(v6: bool, error: Icmp) -> (u8, u8, u32) {
+    match (v6, error) {
+        (false, Icmp::TimeExceeded) => (11, 0, 0),
+        (false, Icmp::TooBig(mtu)) => (3, 4, mtu),
+        (false, Icmp::PortUnreachable) => (3, 3, 0),
+        (true, Icmp::TimeExceeded) => (3, 0, 0),
+        (true, Icmp::TooBig(mtu)) => (2, 0, mtu),
+        (true, Icmp::PortUnreachable) => (1, 4, 0),
+    }
+}
