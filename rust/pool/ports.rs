@@ -2,8 +2,8 @@
 //! A set of local ports that hands out the next free one in constant time.
 //!
 //! Three levels of bits: one for each port, one for each 64 ports, one for each 4096 ports. A bit is set while
-//! something below it is free, so a search reads at most five words, twice when it wraps, however full the set is. It goes
-//! on from the port handed out last: a port that was given back rests as long as the range allows, which is what
+//! something below it is free, so a search reads at most five words, twice when it wraps, however full the set is. It
+//! goes on from the port handed out last: a port that was given back rests as long as the range allows, which is what
 //! TIME_WAIT at the real server asks for.
 
 /// Bits of a word.

@@ -10,6 +10,8 @@ extern crate std;
 mod hash;
 #[path = "../../../rust/pool/mod.rs"]
 mod pool;
+#[path = "../../../rust/sched/mod.rs"]
+mod sched;
 #[path = "../../../rust/state/mod.rs"]
 mod state;
 

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Weighted least connections: the destination with the smallest overhead for its weight; of equals the first.
+
+use super::{available, overhead, Candidate};
+
+/// What a destination is compared by.
+struct Load {
+    index: usize,
+    overhead: u64,
+    weight: u64,
+}
+
+impl Load {
+    /// Whether overhead / weight is smaller than the other's.
+    fn is_below(&self, other: &Self) -> bool {
+        self.overhead.saturating_mul(other.weight) < other.overhead.saturating_mul(self.weight)
+    }
+}
+
+#[inline]
+pub(super) fn pick<D: Candidate>(dests: &[D]) -> Option<usize> {
+    dests
+        .iter()
+        .enumerate()
+        .filter(|(_, dest)| available(*dest))
+        .map(|(index, dest)| Load {
+            index,
+            overhead: overhead(dest),
+            weight: dest.weight().into(),
+        })
+        .reduce(|least, load| if load.is_below(&least) { load } else { least })
+        .map(|least| least.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Dest, Service};
+    use super::super::Kind;
+    use std::vec;
+
+    #[test]
+    fn connections_follow_the_weights() {
+        let mut service = Service::weighted(Kind::Wlc, &[1, 2, 3, 0]);
+        for _ in 0..600 {
+            let index = service.pick().unwrap();
+            service.dests[index].active += 1;
+            service.dests[index].total += 1;
+        }
+        let active = service.dests.iter().map(|dest| dest.active);
+        assert!(active.eq([100, 200, 300, 0]));
+    }
+
+    #[test]
+    fn the_first_of_equals() {
+        let twice = Dest::numbered(0, 2).with_conns(2, 4);
+        let once = Dest::numbered(1, 1).with_conns(1, 2);
+        assert_eq!(
+            Service::new(Kind::Wlc, vec![once.clone(), twice.clone()]).pick(),
+            Some(0)
+        );
+        assert_eq!(Service::new(Kind::Wlc, vec![twice, once]).pick(), Some(0));
+    }
+
+    #[test]
+    fn largest_weights_and_counts_do_not_overflow() {
+        let max = i32::MAX as u32;
+        let full = Dest::numbered(0, max).with_conns(u32::MAX, u32::MAX);
+        let half = Dest::numbered(1, max).with_conns(1 << 20, 1 << 21);
+        assert_eq!(Service::new(Kind::Wlc, vec![full, half]).pick(), Some(1));
+    }
+}
