@@ -2,12 +2,29 @@
 
 //! The Linux Virtual Server as a loadable module: NAT, DR, TUN and FULLNAT.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
+use kernel::c_str;
 use kernel::prelude::*;
 
+mod config;
+mod control;
+mod datapath;
+mod director;
 mod ffi;
+mod flow;
+mod forward;
 mod hash;
 mod packet;
+mod pool;
+mod sched;
+mod service;
+mod state;
 mod sys;
+mod wire;
+
+use director::Director;
+use flow::Flow;
+use sys::{index, netns, rcu, slab};
 
 module! {
     type: Rlvs,
@@ -17,10 +34,32 @@ module! {
     license: "GPL",
 }
 
-struct Rlvs;
+/// The module; fields stand in drop order: no new requests, then no namespaces, then
+/// nothing that RCU still has to free, then the memory that it came from.
+struct Rlvs {
+    _control: control::Registration,
+    _directors: netns::Registration<Director>,
+    _deferred: rcu::Barrier,
+    _flows4: slab::OpenPool,
+    _flows6: slab::OpenPool,
+    _lines: slab::OpenPool,
+}
 
 impl kernel::Module for Rlvs {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let lines = index::open_lines()?;
+        let flows4 = index::open_pool::<Flow<Ipv4Addr>>(c_str!("rlvs_flow4"))?;
+        let flows6 = index::open_pool::<Flow<Ipv6Addr>>(c_str!("rlvs_flow6"))?;
+        let deferred = rcu::Barrier;
+        let directors = netns::Registration::new()?;
+        let control = control::register(module)?;
+        Ok(Self {
+            _control: control,
+            _directors: directors,
+            _deferred: deferred,
+            _flows4: flows4,
+            _flows6: flows6,
+            _lines: lines,
+        })
     }
 }

@@ -8,6 +8,7 @@
 #include <net/inet_sock.h>
 #include <net/ip.h>
 #include <net/ip6_route.h>
+#include <net/netfilter/nf_conntrack.h>
 #include <net/route.h>
 
 #include "shim.h"
@@ -81,10 +82,12 @@ bool rlvs_skb_complete_csum(struct sk_buff *skb)
 	return skb->ip_summed != CHECKSUM_PARTIAL || !skb_checksum_help(skb);
 }
 
-/* Marks the packet as done: rlvs and IPVS let it pass from here on. */
+/* The packet is done: rlvs, IPVS and connection tracking let it pass from here on. */
 void rlvs_skb_mark(struct sk_buff *skb)
 {
 	skb->ipvs_property = 1;
+	nf_reset_ct(skb);
+	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 }
 
 /* Borrows @dst, which must stay for the read-side critical section. */
@@ -132,6 +135,10 @@ bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6)
 		return false;
 	skb_pull(skb, len);
 	skb_reset_network_header(skb);
+	/* The answer is sent by the inner header, so the outer one's notes go. */
+	memset(skb->cb, 0, sizeof(skb->cb));
+	if (v6)
+		IP6CB(skb)->iif = skb->dev->ifindex;
 	skb->protocol = v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
 	return true;
 }

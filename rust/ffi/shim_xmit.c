@@ -57,6 +57,7 @@ static void out_prepare(struct sk_buff *skb, struct dst_entry *dst)
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, dst);
 	skb->ipvs_property = 1;
+	/* What may not be fragmented was turned away before. */
 	skb->ignore_df = 1;
 	nf_reset_ct(skb);
 	skb_forward_csum(skb);

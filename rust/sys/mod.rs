@@ -6,6 +6,7 @@ pub(crate) mod hook;
 pub(crate) mod index;
 pub(crate) mod lock;
 pub(crate) mod netns;
+pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod route;
 pub(crate) mod skb;

@@ -13,6 +13,8 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
+use crate::ffi;
+
 /// Proof that the holder is inside an RCU read-side critical section.
 ///
 /// # Invariants
@@ -44,10 +46,20 @@ pub(crate) fn synchronize() {
     unsafe { bindings::synchronize_rcu() };
 }
 
-/// Waits until everything that was given to [`defer`] is freed. May sleep.
-pub(crate) fn barrier() {
-    // SAFETY: Always callable from process context.
-    unsafe { bindings::rcu_barrier() };
+/// Dropping it waits until everything that was given to [`defer`] is freed. Sleeps.
+pub(crate) struct Barrier;
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        // SAFETY: The module is unloaded in process context.
+        unsafe { bindings::rcu_barrier() };
+    }
+}
+
+/// Offers the processor to others. Process context, outside of read sides.
+pub(crate) fn cond_resched() {
+    // SAFETY: Process context by the contract of all callers in `flow`.
+    unsafe { ffi::rlvs_cond_resched() };
 }
 
 /// A value that can be freed behind the readers' backs.
@@ -106,6 +118,15 @@ impl<T: Send> RcuCell<T> {
         // SAFETY: By the invariant the pointer is null or live, and `replace` frees only
         // after a grace period, which the token holds off.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }.map(|b| &b.value)
+    }
+
+    /// Puts `boxed` in place and returns it, for as long as the read side lasts.
+    pub(crate) fn put<'a>(&'a self, _rcu: &'a Rcu, boxed: KBox<RcuBox<T>>) -> &'a T {
+        let value = &raw const boxed.value;
+        self.replace(Some(boxed));
+        // SAFETY: The cell owns the box now, and whoever replaces it frees it only after
+        // a grace period, which the token holds off.
+        unsafe { &*value }
     }
 
     /// Puts `boxed` (or nothing) in place; readers may see the old value until they end.

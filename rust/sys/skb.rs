@@ -80,6 +80,8 @@ pub(crate) enum Icmp {
     TooBig(u32),
     /// Nobody serves the port.
     PortUnreachable,
+    /// The host can't be reached.
+    HostUnreachable,
 }
 
 /// A packet that a hook has to decide on.
@@ -359,8 +361,10 @@ fn icmp_numbers(v6: bool, error: Icmp) -> (u8, u8, u32) {
         (false, Icmp::TimeExceeded) => (11, 0, 0),
         (false, Icmp::TooBig(mtu)) => (3, 4, mtu),
         (false, Icmp::PortUnreachable) => (3, 3, 0),
+        (false, Icmp::HostUnreachable) => (3, 1, 0),
         (true, Icmp::TimeExceeded) => (3, 0, 0),
         (true, Icmp::TooBig(mtu)) => (2, 0, mtu),
         (true, Icmp::PortUnreachable) => (1, 4, 0),
+        (true, Icmp::HostUnreachable) => (1, 3, 0),
     }
 }

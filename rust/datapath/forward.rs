@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! FORWARD: answers of real servers on their way through, behind the packet filter.
+
+use core::marker::PhantomData;
+
+use super::{icmp, known, parse, Stack};
+use crate::director::Director;
+use crate::packet::{Context, Parsed};
+use crate::sys::hook::{Hook, Place};
+use crate::sys::index::Side;
+use crate::sys::skb::{Packet, Verdict};
+
+/// Where IPVS sits.
+const PRIORITY: i32 = 99;
+
+/// The hook.
+pub(crate) struct Forward<A>(PhantomData<A>);
+
+impl<A: Stack> Hook for Forward<A> {
+    type Data = Director;
+    const PLACE: Place = Place::Forward;
+    const PRIORITY: i32 = PRIORITY;
+
+    fn run(director: &Director, packet: Packet<'_>) -> Verdict {
+        let facts = packet.facts();
+        if facts.marked() || !facts.routed() || A::flows(director).len() == 0 {
+            return packet.accept();
+        }
+        through::<A>(director, packet)
+    }
+}
+
+fn through<A: Stack>(director: &Director, mut packet: Packet<'_>) -> Verdict {
+    match parse::<A>(&mut packet) {
+        Parsed::Flow(context) => answer(director, packet, &context),
+        Parsed::Error(quote) => icmp::error(director, packet, &quote),
+        // IPv6 fragments were reassembled before, if the kernel can.
+        Parsed::Fragment if !A::V6 => match packet.defragment4() {
+            Ok(whole) => reassembled::<A>(director, whole),
+            Err(kept) => kept,
+        },
+        _ => packet.accept(),
+    }
+}
+
+fn reassembled<A: Stack>(director: &Director, mut packet: Packet<'_>) -> Verdict {
+    match parse::<A>(&mut packet) {
+        Parsed::Flow(context) => answer(director, packet, &context),
+        Parsed::Error(quote) => icmp::error(director, packet, &quote),
+        _ => packet.accept(),
+    }
+}
+
+fn answer<A: Stack>(director: &Director, packet: Packet<'_>, context: &Context<A>) -> Verdict {
+    let rcu = packet.rcu();
+    match A::flows(director).find(rcu, context) {
+        Some((flow, Side::Second)) => known::reply(director, packet, flow, context),
+        _ => packet.accept(),
+    }
+}

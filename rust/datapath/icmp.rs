@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ICMP errors: matched by the packet that they quote, translated, sent on.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::Stack;
+use crate::director::Director;
+use crate::flow::Flow;
+use crate::forward::{self, nat};
+use crate::packet::icmp::{Quote, TunnelQuote};
+use crate::packet::{ipv4, tunnel, Parsed};
+use crate::sys::index::Side;
+use crate::sys::route::{addr_type, AddrType};
+use crate::sys::skb::{Icmp, Packet, Verdict};
+use crate::wire::uapi::fwd;
+
+/// Sends an error about a packet of a known flow to the one who sent that packet.
+pub(crate) fn error<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    quote: &Quote<A>,
+) -> Verdict {
+    let rcu = packet.rcu();
+    let back = quote.context.tuple.reversed();
+    match A::flows(director).find_tuple(rcu, back, quote.context.proto) {
+        Some((flow, Side::First)) => to_server(director, packet, flow, quote),
+        Some((flow, Side::Second)) => to_client(director, packet, flow, quote),
+        None => packet.accept(),
+    }
+}
+
+/// An error about a reply, from the client or on the way to it.
+fn to_server<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    flow: &Flow<A>,
+    quote: &Quote<A>,
+) -> Verdict {
+    if !flow.dest.available() {
+        return packet.drop();
+    }
+    flow.dest.stats.packet_in(packet.len());
+    if flow.translates() {
+        nat::error_to_server(director, packet, flow, quote)
+    } else {
+        forward::request_as_is(director, packet, flow, quote.ttl)
+    }
+}
+
+/// An error about a request, from the real server or on the way to it.
+fn to_client<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    flow: &Flow<A>,
+    quote: &Quote<A>,
+) -> Verdict {
+    flow.dest.stats.packet_out(packet.len());
+    nat::error_to_client(director, packet, flow, quote)
+}
+
+/// An error about a packet that was sent to a real server through a tunnel: the client
+/// gets one about its own packet inside.
+pub(crate) fn tunnel_error<A: Stack>(
+    director: &Director,
+    mut packet: Packet<'_>,
+    quote: &TunnelQuote,
+) -> Verdict {
+    let net = packet.net();
+    let ours = addr_type(&net, quote.src) == AddrType::Local;
+    let known = if quote.inner_v6 {
+        quotes_flow::<Ipv6Addr>(director, &mut packet, quote)
+    } else {
+        quotes_flow::<Ipv4Addr>(director, &mut packet, quote)
+    };
+    if !ours || !known || !packet.strip(quote.outer, A::V6) {
+        return packet.accept();
+    }
+    if quote.too_big() {
+        packet.update_pmtu(A::V6, quote.mtu);
+    }
+    let header = quote.inner.saturating_sub(quote.outer);
+    if packet.strip(header, quote.inner_v6) {
+        relay(&mut packet, quote);
+    }
+    packet.drop()
+}
+
+/// Whether the packet inside belongs to a flow that was sent through a tunnel.
+fn quotes_flow<B: Stack>(
+    director: &Director,
+    packet: &mut Packet<'_>,
+    quote: &TunnelQuote,
+) -> bool {
+    let rcu = packet.rcu();
+    let Parsed::Flow(context) = super::parse_quoted::<B>(packet, quote.inner) else {
+        return false;
+    };
+    let found = B::flows(director).find(rcu, &context);
+    found.is_some_and(|(flow, side)| {
+        side == Side::First && u32::from(flow.method) == fwd::TUNNEL && flow.dest.addr == quote.dst
+    })
+}
+
+/// Sends the client the error in the terms of its own packet, which `packet` is by now.
+fn relay(packet: &mut Packet<'_>, quote: &TunnelQuote) {
+    let overhead = tunnel::length(quote.dst) as u32;
+    let may_fragment = !quote.inner_v6 && !ipv4::dont_fragment(packet.bytes());
+    match (quote.too_big(), quote.src.is_ipv6(), quote.inner_v6) {
+        (true, _, _) if may_fragment => {}
+        (true, _, v6) => packet.icmp(v6, Icmp::TooBig(quote.mtu.saturating_sub(overhead))),
+        (false, false, false) => packet.icmp_raw(false, quote.kind, quote.code, 0),
+        (false, _, v6) => packet.icmp(v6, Icmp::HostUnreachable),
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! LOCAL_IN: packets for this host, behind its packet filter. New flows begin here.
+
+use core::marker::PhantomData;
+
+use super::{icmp, known, parse, schedule, Stack};
+use crate::director::Director;
+use crate::packet::{Context, Parsed};
+use crate::sys::hook::{Hook, Place};
+use crate::sys::index::Side;
+use crate::sys::skb::{Packet, Verdict};
+
+/// Where IPVS sits: behind the filter (0), one before source NAT (100).
+const PRIORITY: i32 = 99;
+
+/// The hook.
+pub(crate) struct LocalIn<A>(PhantomData<A>);
+
+impl<A: Stack> Hook for LocalIn<A> {
+    type Data = Director;
+    const PLACE: Place = Place::LocalIn;
+    const PRIORITY: i32 = PRIORITY;
+
+    fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
+        let facts = packet.facts();
+        if facts.marked() || !facts.to_us() || !facts.routed() {
+            return packet.accept();
+        }
+        match parse::<A>(&mut packet) {
+            Parsed::Flow(context) => flow(director, packet, &context),
+            Parsed::Error(quote) => icmp::error(director, packet, &quote),
+            Parsed::TunnelError(quote) => icmp::tunnel_error::<A>(director, packet, &quote),
+            _ => packet.accept(),
+        }
+    }
+}
+
+/// Sends a packet on over its flow, a known or a new one.
+pub(super) fn flow<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    context: &Context<A>,
+) -> Verdict {
+    let rcu = packet.rcu();
+    let flows = A::flows(director);
+    match flows.find(rcu, context) {
+        Some((flow, side)) if known::starts_over(flow, side, context) => {
+            flows.remove(rcu, flow);
+            schedule::schedule(director, packet, context)
+        }
+        Some((flow, Side::First)) => known::request(director, packet, flow, context),
+        Some((flow, Side::Second)) => known::reply(director, packet, flow, context),
+        None => schedule::schedule(director, packet, context),
+    }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! LOCAL_OUT: clients and real servers on the director itself.
+
+use core::marker::PhantomData;
+
+use super::{icmp, local_in, parse, Stack};
+use crate::director::Director;
+use crate::packet::Parsed;
+use crate::sys::hook::{Hook, Place};
+use crate::sys::skb::{Packet, Verdict};
+
+/// Where IPVS sits: behind connection tracking and destination NAT (-100).
+const PRIORITY: i32 = -98;
+
+/// The hook.
+pub(crate) struct LocalOut<A>(PhantomData<A>);
+
+impl<A: Stack> Hook for LocalOut<A> {
+    type Data = Director;
+    const PLACE: Place = Place::LocalOut;
+    const PRIORITY: i32 = PRIORITY;
+
+    fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
+        let facts = packet.facts();
+        if facts.marked() || !facts.routed() || facts.nodefrag() {
+            return packet.accept();
+        }
+        match parse::<A>(&mut packet) {
+            Parsed::Flow(context) => local_in::flow(director, packet, &context),
+            Parsed::Error(quote) => icmp::error(director, packet, &quote),
+            _ => packet.accept(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a packet meets on its way through the director, one file a hook.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::director::Director;
+use crate::flow::{Family, FlowTable};
+use crate::packet::{ipv4, ipv6, Parsed};
+use crate::sys::hook::Point;
+use crate::sys::skb::Packet;
+
+pub(crate) mod forward;
+pub(crate) mod icmp;
+pub(crate) mod known;
+pub(crate) mod local_in;
+pub(crate) mod local_out;
+pub(crate) mod prerouting;
+pub(crate) mod schedule;
+
+/// The hooks of IPv4.
+pub(crate) const HOOKS4: &[Point<Director>] = &points::<Ipv4Addr>();
+/// The hooks of IPv6.
+pub(crate) const HOOKS6: &[Point<Director>] = &points::<Ipv6Addr>();
+
+const fn points<A: Stack>() -> [Point<Director>; 4] {
+    [
+        Point::new::<prerouting::PreRouting<A>>(A::V6),
+        Point::new::<local_in::LocalIn<A>>(A::V6),
+        Point::new::<forward::Forward<A>>(A::V6),
+        Point::new::<local_out::LocalOut<A>>(A::V6),
+    ]
+}
+
+/// Pulls that a parse may ask for before the packet counts as none of ours.
+const MAX_PULLS: usize = 16;
+
+/// An address family as the hooks see it.
+pub(crate) trait Stack: Family {
+    /// The family's flows.
+    fn flows(director: &Director) -> &FlowTable<Self>;
+    /// Parses a packet of `len` bytes, of which `bytes` can be read.
+    fn parse_bytes(bytes: &[u8], len: usize) -> Parsed<Self>;
+    /// Parses the packet that an ICMP error quotes at `at`.
+    fn parse_quoted_bytes(bytes: &[u8], at: usize, len: usize) -> Parsed<Self>;
+}
+
+impl Stack for Ipv4Addr {
+    fn flows(director: &Director) -> &FlowTable<Self> {
+        &director.flows4
+    }
+
+    #[inline(always)]
+    fn parse_bytes(bytes: &[u8], len: usize) -> Parsed<Self> {
+        ipv4::parse(bytes, len)
+    }
+
+    fn parse_quoted_bytes(bytes: &[u8], at: usize, len: usize) -> Parsed<Self> {
+        ipv4::parse_quoted(bytes, at, len)
+    }
+}
+
+impl Stack for Ipv6Addr {
+    fn flows(director: &Director) -> &FlowTable<Self> {
+        &director.flows6
+    }
+
+    #[inline(always)]
+    fn parse_bytes(bytes: &[u8], len: usize) -> Parsed<Self> {
+        ipv6::parse(bytes, len)
+    }
+
+    fn parse_quoted_bytes(bytes: &[u8], at: usize, len: usize) -> Parsed<Self> {
+        ipv6::parse_quoted(bytes, at, len)
+    }
+}
+
+/// Parses a packet, making as much of it readable as that takes.
+#[inline(always)]
+pub(crate) fn parse<A: Stack>(packet: &mut Packet<'_>) -> Parsed<A> {
+    pulling(packet, A::parse_bytes)
+}
+
+/// Parses the packet that an ICMP error quotes at `at`.
+pub(crate) fn parse_quoted<A: Stack>(packet: &mut Packet<'_>, at: usize) -> Parsed<A> {
+    pulling(packet, |bytes, len| A::parse_quoted_bytes(bytes, at, len))
+}
+
+#[inline(always)]
+fn pulling<A: Stack>(
+    packet: &mut Packet<'_>,
+    parse: impl Fn(&[u8], usize) -> Parsed<A>,
+) -> Parsed<A> {
+    for _ in 0..MAX_PULLS {
+        let parsed = parse(packet.bytes(), packet.len() as usize);
+        match parsed {
+            Parsed::Short(need) if packet.pull(need) => {}
+            Parsed::Short(_) => return Parsed::Other,
+            parsed => return parsed,
+        }
+    }
+    Parsed::Other
+}

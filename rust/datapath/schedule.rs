@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The first packet of a flow: find the service, pick a destination, remember it.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::{known, Stack};
+use crate::director::Director;
+use crate::flow::{Flow, Key};
+use crate::packet::{proto, Context, Tuple};
+use crate::sched;
+use crate::service::{Local, Pick, Service};
+use crate::state::tcp;
+use crate::sys::index::Refused;
+use crate::sys::skb::{Icmp, Packet, Verdict};
+use crate::wire::uapi::fwd;
+
+/// Schedules a packet that belongs to no flow; one that is for no service goes on untouched.
+pub(crate) fn schedule<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    context: &Context<A>,
+) -> Verdict {
+    if director.services.is_empty(A::V6) {
+        return packet.accept();
+    }
+    let rcu = packet.rcu();
+    let tuple = &context.tuple;
+    let service = director
+        .services
+        .find(rcu, context.proto, tuple.dst.into(), tuple.dport);
+    match service {
+        Some(service) if may_create(context) => begin(director, packet, context, service),
+        _ => packet.accept(),
+    }
+}
+
+/// A TCP connection starts with a SYN; anything may be a first datagram.
+fn may_create<A>(context: &Context<A>) -> bool {
+    context.proto != proto::TCP || tcp::may_create(context.flags)
+}
+
+fn begin<A: Stack>(
+    director: &Director,
+    mut packet: Packet<'_>,
+    context: &Context<A>,
+    service: &Service,
+) -> Verdict {
+    let rcu = packet.rcu();
+    let key = sched::Key {
+        src: context.tuple.src.into(),
+        sport: context.tuple.sport,
+    };
+    let Some(pick) = service.schedule(rcu, &key) else {
+        packet.icmp(A::V6, Icmp::PortUnreachable);
+        return packet.drop();
+    };
+    if at_limit(director) {
+        return refuse(packet, &director.drops.limit);
+    }
+    match make_flow(director, context, &pick) {
+        Some(flow) => enter(director, packet, context, flow),
+        None => refuse(packet, &director.drops.ports),
+    }
+}
+
+fn at_limit(director: &Director) -> bool {
+    director.conns() >= director.config.conn_max()
+}
+
+fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
+    counter.fetch_add(1, Ordering::Relaxed);
+    packet.drop()
+}
+
+/// The flow from the packet's addresses to the picked destination.
+fn make_flow<A: Stack>(
+    director: &Director,
+    context: &Context<A>,
+    pick: &Pick<'_>,
+) -> Option<Flow<A>> {
+    let request = context.tuple;
+    let dest = pick.dest;
+    let method = dest.method();
+    let dport = match dest.port {
+        0 => request.dport,
+        port => port,
+    };
+    // Another family only behind a tunnel, which has no replies to match.
+    let rip = A::of(dest.addr).unwrap_or(request.dst);
+    let mut reply = Tuple {
+        src: rip,
+        dst: request.src,
+        sport: dport,
+        dport: request.sport,
+    };
+    let mut ports = None;
+    if u32::from(method) == fwd::FULLNAT {
+        let Local { addr, port, set } = pick.local()?;
+        reply.dst = A::of(addr)?;
+        reply.dport = port;
+        ports = Some(set);
+    }
+    let key = Key {
+        tuple: request,
+        proto: context.proto,
+    };
+    let dest = dest.clone();
+    Some(Flow::new(&director.config, key, reply, dest, method, ports))
+}
+
+/// Takes the flow in and sends its first packet.
+fn enter<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    context: &Context<A>,
+    flow: Flow<A>,
+) -> Verdict {
+    let rcu = packet.rcu();
+    let flows = A::flows(director);
+    match flows.insert(rcu, flow) {
+        Ok(flow) => {
+            flow.dest.stats.connection();
+            if flows.crowded(rcu) {
+                director.wake_worker();
+            }
+            known::request(director, packet, flow, context)
+        }
+        Err(Refused::NoMemory) => refuse(packet, &director.drops.nomem),
+        Err(Refused::Exists) => match flows.find(rcu, context) {
+            // Another processor was faster with a packet of the same flow.
+            Some((flow, _)) => known::request(director, packet, flow, context),
+            // The real server already talks to this client's port, by another service.
+            None => refuse(packet, &director.drops.ports),
+        },
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Flows as a listing shows them.
+
+use core::net::IpAddr;
+
+use super::{Family, Flow, FlowTable};
+use crate::sys::rcu::Rcu;
+use crate::sys::time::Jiffies;
+use crate::wire::uapi::fwd;
+
+/// What a listing says of a flow.
+pub(crate) struct FlowView {
+    /// The IP protocol.
+    pub(crate) proto: u8,
+    /// The state's name.
+    pub(crate) state: &'static str,
+    /// Address and port of the client.
+    pub(crate) client: (IpAddr, u16),
+    /// Address and port of the service.
+    pub(crate) service: (IpAddr, u16),
+    /// Address and port of the real server.
+    pub(crate) dest: (IpAddr, u16),
+    /// The local address and port that stand for the client (FULLNAT).
+    pub(crate) local: Option<(IpAddr, u16)>,
+    /// The forwarding method.
+    pub(crate) method: u32,
+    /// Seconds until it expires.
+    pub(crate) expires: u32,
+}
+
+impl<A: Family> Flow<A> {
+    fn view(&self, now: Jiffies) -> FlowView {
+        let request = &self.request;
+        FlowView {
+            proto: self.proto,
+            state: self.state_name(),
+            client: (request.src.into(), request.sport),
+            service: (request.dst.into(), request.dport),
+            dest: (self.dest.addr, self.dest_port()),
+            local: self.local(),
+            method: u32::from(self.method),
+            expires: self.expires_in(now),
+        }
+    }
+
+    /// The port at the real server.
+    fn dest_port(&self) -> u16 {
+        match u32::from(self.method) {
+            fwd::MASQ | fwd::FULLNAT => self.reply.sport,
+            _ => self.request.dport,
+        }
+    }
+}
+
+impl<A: Family> FlowTable<A> {
+    /// Shows the flows of bucket `bucket` to `f`; returns the next bucket, if there is one.
+    pub(crate) fn list(
+        &self,
+        rcu: &Rcu,
+        bucket: usize,
+        mut f: impl FnMut(FlowView),
+    ) -> Option<usize> {
+        let now = Jiffies::now();
+        self.0.walk(rcu, bucket, 1, |flow| f(flow.view(now)))
+    }
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Flows: the connections that are known, and their table.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use crate::config::Config;
+use crate::packet::{proto, Addr, Context, Tuple};
+use crate::service::{Dest, PortSet};
+use crate::state::tcp::{self, Direction, State};
+use crate::state::udp;
+use crate::sys::index::{Entry, Index, Side};
+use crate::sys::rcu::Rcu;
+use crate::sys::slab::Pool;
+use crate::sys::time::{Jiffies, HZ};
+use crate::wire::uapi::fwd;
+
+pub(crate) mod expire;
+pub(crate) mod list;
+pub(crate) mod paths;
+
+/// Requests may take the early path.
+const EARLY_FIRST: u8 = 1;
+/// Replies may take the early path.
+const EARLY_SECOND: u8 = 2;
+/// Replies come through here, so that the state machine need not guess them.
+const SEES_REPLIES: u8 = 4;
+/// The state of a flow that has left the table: nothing changes it any more.
+const ENDED: u8 = u8::MAX;
+
+/// An address family, with the memory and table of its flows.
+pub(crate) trait Family: Addr {
+    /// Where the family's flows come from.
+    fn pool() -> &'static Pool;
+    /// The protocol number's name for a listing.
+    const NUMBER: u16;
+}
+
+static FLOWS4: Pool = Pool::new();
+static FLOWS6: Pool = Pool::new();
+
+impl Family for Ipv4Addr {
+    const NUMBER: u16 = kernel::bindings::AF_INET as u16;
+
+    fn pool() -> &'static Pool {
+        &FLOWS4
+    }
+}
+
+impl Family for Ipv6Addr {
+    const NUMBER: u16 = kernel::bindings::AF_INET6 as u16;
+
+    fn pool() -> &'static Pool {
+        &FLOWS6
+    }
+}
+
+/// What a flow is looked up by.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<A> {
+    /// Addresses and ports as they stand in the packet.
+    pub(crate) tuple: Tuple<A>,
+    /// The IP protocol.
+    pub(crate) proto: u8,
+}
+
+/// A known connection.
+///
+/// Its first key is the client's packet at the director, its second, for NAT and FULLNAT,
+/// the real server's answer. With the index's link an IPv4 flow fills one cache line.
+#[repr(C)]
+pub(crate) struct Flow<A> {
+    /// Client to virtual service.
+    pub(crate) request: Tuple<A>,
+    /// Real server to client, or to the local address (FULLNAT).
+    pub(crate) reply: Tuple<A>,
+    /// The IP protocol.
+    pub(crate) proto: u8,
+    /// The forwarding method, one of [`fwd`].
+    pub(crate) method: u8,
+    state: AtomicU8,
+    marks: AtomicU8,
+    stamp: AtomicU32,
+    timeout: AtomicU32,
+    ticket: AtomicU32,
+    /// The destination that it was given.
+    pub(crate) dest: Arc<Dest>,
+    ports: Option<Arc<PortSet>>,
+}
+
+const _: () = assert!(size_of::<Flow<Ipv4Addr>>() == 56);
+const _: () = assert!(size_of::<Flow<Ipv6Addr>>() <= 120);
+
+impl<A: Family> Entry for Flow<A> {
+    type Key = Key<A>;
+
+    fn key(&self, side: Side) -> Option<Key<A>> {
+        let tuple = match side {
+            Side::First => self.request,
+            Side::Second if self.translates() => self.reply,
+            Side::Second => return None,
+        };
+        let proto = self.proto;
+        Some(Key { tuple, proto })
+    }
+
+    #[inline(always)]
+    fn matches(&self, side: Side, key: &Key<A>) -> bool {
+        let tuple = match side {
+            Side::First => &self.request,
+            Side::Second => &self.reply,
+        };
+        *tuple == key.tuple && self.proto == key.proto
+    }
+
+    #[inline(always)]
+    fn hash(key: &Key<A>, seed: [u64; 2]) -> u64 {
+        A::hash(&key.tuple, key.proto, seed)
+    }
+
+    fn pool() -> &'static Pool {
+        A::pool()
+    }
+}
+
+impl<A: Family> Flow<A> {
+    /// A flow that no packet has been counted for yet.
+    ///
+    /// `ports` is where `reply`'s destination port came from (FULLNAT).
+    pub(crate) fn new(
+        config: &Config,
+        key: Key<A>,
+        reply: Tuple<A>,
+        dest: Arc<Dest>,
+        method: u8,
+        ports: Option<Arc<PortSet>>,
+    ) -> Self {
+        let marks = match u32::from(method) {
+            fwd::MASQ | fwd::FULLNAT => EARLY_FIRST | SEES_REPLIES,
+            _ => EARLY_FIRST,
+        };
+        let state = State::None as u8;
+        let timeout = Jiffies::seconds(config.timeout(key.proto, state));
+        Self {
+            request: key.tuple,
+            reply,
+            proto: key.proto,
+            method,
+            state: AtomicU8::new(state),
+            marks: AtomicU8::new(marks),
+            stamp: AtomicU32::new(Jiffies::now().0),
+            timeout: AtomicU32::new(timeout.0),
+            ticket: AtomicU32::new(0),
+            dest,
+            ports,
+        }
+    }
+
+    /// Whether addresses are rewritten, so that replies come back through here.
+    #[inline(always)]
+    pub(crate) fn translates(&self) -> bool {
+        matches!(u32::from(self.method), fwd::MASQ | fwd::FULLNAT)
+    }
+
+    /// Whether the local address stands for the client.
+    pub(crate) fn is_fullnat(&self) -> bool {
+        u32::from(self.method) == fwd::FULLNAT
+    }
+
+    /// The tuple that a packet found by `side` leaves with.
+    #[inline(always)]
+    pub(crate) fn translated(&self, side: Side) -> Tuple<A> {
+        match side {
+            Side::First => self.reply.reversed(),
+            Side::Second => self.request.reversed(),
+        }
+    }
+
+    /// Whether packets of `side` may go past routing and the filters: one has passed them.
+    #[inline(always)]
+    pub(crate) fn may_go_early(&self, side: Side) -> bool {
+        let mark = match side {
+            Side::First => EARLY_FIRST,
+            Side::Second => EARLY_SECOND,
+        };
+        self.marks.load(Ordering::Relaxed) & mark != 0
+    }
+
+    /// Notes that a reply has passed the filters.
+    pub(crate) fn let_replies_go_early(&self) {
+        if !self.may_go_early(Side::Second) {
+            self.marks.fetch_or(EARLY_SECOND, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes a packet: the state moves on, the time-out starts anew.
+    #[inline(always)]
+    pub(crate) fn touch(&self, config: &Config, side: Side, flags: u8) {
+        let now = Jiffies::now();
+        let state = self.state.load(Ordering::Relaxed);
+        let next = self.next_state(state, side, flags);
+        if next != state || now.since(self.stamp()).0 >= HZ {
+            self.enter(config, state, next, now);
+        }
+    }
+
+    #[inline(always)]
+    fn stamp(&self) -> Jiffies {
+        Jiffies(self.stamp.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn next_state(&self, state: u8, side: Side, flags: u8) -> u8 {
+        if self.proto != proto::TCP || state == ENDED {
+            return state;
+        }
+        let direction = match side {
+            Side::Second => Direction::Output,
+            Side::First if self.marks.load(Ordering::Relaxed) & SEES_REPLIES != 0 => {
+                Direction::Input
+            }
+            Side::First => Direction::InputOnly,
+        };
+        tcp::next(State::from_u8(state), flags, direction) as u8
+    }
+
+    /// Changes the state, unless another processor did at the same time.
+    #[inline(never)]
+    fn enter(&self, config: &Config, old: u8, new: u8, now: Jiffies) {
+        let swap = self
+            .state
+            .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
+        if swap.is_err() {
+            return;
+        }
+        let timeout = Jiffies::seconds(config.timeout(self.proto, new));
+        self.timeout.store(timeout.0, Ordering::Relaxed);
+        self.stamp.store(now.0, Ordering::Relaxed);
+        let (was, is) = (self.counts_as_active(old), self.counts_as_active(new));
+        if was != is {
+            self.dest.set_active(is);
+        }
+    }
+
+    fn counts_as_active(&self, state: u8) -> bool {
+        self.proto == proto::TCP && State::from_u8(state).is_active()
+    }
+
+    /// The time-out has run out; the stamp is up to a second behind.
+    pub(crate) fn expired(&self, now: Jiffies) -> bool {
+        let timeout = self.timeout.load(Ordering::Relaxed);
+        now.since(self.stamp()).0 > timeout.saturating_add(HZ)
+    }
+
+    /// Seconds until it expires, if no packet comes.
+    pub(crate) fn expires_in(&self, now: Jiffies) -> u32 {
+        let timeout = self.timeout.load(Ordering::Relaxed);
+        Jiffies(timeout.saturating_sub(now.since(self.stamp()).0)).as_seconds()
+    }
+
+    /// Whether a new connection may take the place of this one: it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = State::from_u8(self.state.load(Ordering::Relaxed));
+        let half = matches!(state, State::FinWait)
+            && self.marks.load(Ordering::Relaxed) & SEES_REPLIES == 0;
+        self.proto == proto::TCP && (half || matches!(state, State::TimeWait | State::Close))
+    }
+
+    /// Ends the flow's part in its destination's load; true if it had counted as active.
+    fn end(&self) -> bool {
+        self.counts_as_active(self.state.swap(ENDED, Ordering::Relaxed))
+    }
+
+    /// The state's name, as `ipvsadm -L -c` prints it.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match self.proto {
+            proto::TCP => State::from_u8(self.state.load(Ordering::Relaxed)).name(),
+            _ => udp::NAME,
+        }
+    }
+
+    /// The way back to the client, as [`paths::Paths`] knows it.
+    pub(crate) fn ticket(&self) -> u32 {
+        self.ticket.load(Ordering::Relaxed)
+    }
+
+    /// Notes the way back to the client.
+    pub(crate) fn set_ticket(&self, ticket: u32) {
+        self.ticket.store(ticket, Ordering::Relaxed);
+    }
+
+    /// The local address and port that stand for the client, if they do (FULLNAT).
+    pub(crate) fn local(&self) -> Option<(IpAddr, u16)> {
+        self.is_fullnat()
+            .then(|| (self.reply.dst.into(), self.reply.dport))
+    }
+}
+
+impl<A> Drop for Flow<A> {
+    fn drop(&mut self) {
+        if let Some(ports) = &self.ports {
+            ports.give(self.reply.dport);
+        }
+    }
+}
+
+/// The flows of one family in one network namespace.
+pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>);
+
+impl<A: Family> FlowTable<A> {
+    /// An empty table, hashed with `seed`.
+    pub(crate) fn new(seed: [u64; 2]) -> Result<Self> {
+        Ok(Self(Index::new(seed)?))
+    }
+
+    /// Flows that are known.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Buckets of the index.
+    pub(crate) fn buckets(&self, rcu: &Rcu) -> usize {
+        self.0.buckets(rcu)
+    }
+
+    /// The flow that a packet belongs to, and in which direction it goes.
+    #[inline(always)]
+    pub(crate) fn find<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        context: &Context<A>,
+    ) -> Option<(&'a Flow<A>, Side)> {
+        self.find_tuple(rcu, context.tuple, context.proto)
+    }
+
+    /// The flow that a packet with this tuple would belong to.
+    #[inline(always)]
+    pub(crate) fn find_tuple<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        tuple: Tuple<A>,
+        proto: u8,
+    ) -> Option<(&'a Flow<A>, Side)> {
+        self.0.find(rcu, &Key { tuple, proto })
+    }
+}

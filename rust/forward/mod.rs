@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The forwarding methods, one file each, and what they share.
+
+use kernel::prelude::*;
+
+use crate::datapath::Stack;
+use crate::director::Director;
+use crate::flow::Flow;
+use crate::packet::{ipv4, Context};
+use crate::service::Dest;
+use crate::sys::netns::Net;
+use crate::sys::rcu::{Rcu, RcuBox};
+use crate::sys::route::{Path, Query};
+use crate::sys::skb::{Facts, Icmp, Packet, Verdict};
+use crate::wire::uapi::fwd;
+
+pub(crate) mod dr;
+pub(crate) mod local;
+pub(crate) mod nat;
+pub(crate) mod tunnel;
+
+/// The smallest MTU that IPv6 knows (RFC 8200).
+const MIN_MTU6: u32 = 1280;
+
+/// Sends a client's packet to the real server, by the ordinary output.
+pub(crate) fn request<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    flow: &Flow<A>,
+    context: &Context<A>,
+) -> Verdict {
+    if flow.translates() {
+        nat::request(director, packet, flow, context)
+    } else {
+        request_as_is(director, packet, flow, context.ttl)
+    }
+}
+
+/// Sends a packet to the real server by a method that leaves its addresses alone.
+pub(crate) fn request_as_is<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    flow: &Flow<A>,
+    ttl: u8,
+) -> Verdict {
+    match u32::from(flow.method) {
+        fwd::DROUTE => dr::request::<A>(director, packet, &flow.dest, ttl),
+        fwd::TUNNEL => tunnel::request::<A>(director, packet, &flow.dest, ttl),
+        _ => local::request(packet),
+    }
+}
+
+/// Hands a client's packet to the real server's neighbour; the ordinary way takes what
+/// this one can't.
+#[inline(always)]
+pub(crate) fn request_early<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    flow: &Flow<A>,
+    context: &Context<A>,
+    facts: Facts,
+) -> Verdict {
+    let Some((path, mtu)) = known_path(packet.rcu(), &flow.dest) else {
+        return packet.accept();
+    };
+    if !path.is_direct() {
+        return packet.accept();
+    }
+    match u32::from(flow.method) {
+        fwd::MASQ | fwd::FULLNAT => {
+            nat::request_early(director, packet, flow, context, facts, path, mtu)
+        }
+        fwd::DROUTE => dr::request_early(director, packet, flow, context, path, mtu),
+        fwd::TUNNEL => tunnel::request_early(director, packet, flow, context, path, mtu),
+        _ => packet.accept(),
+    }
+}
+
+/// The way to a destination with its MTU, if it is known and up to date.
+#[inline(always)]
+fn known_path<'a>(rcu: &'a Rcu, dest: &'a Dest) -> Option<(&'a Path, u32)> {
+    let path = dest.path.get(rcu)?;
+    Some((path, path.mtu()?))
+}
+
+/// The way to a destination with its MTU, looked up if need be.
+fn dest_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u32)> {
+    if let Some(known) = known_path(rcu, dest) {
+        return Some(known);
+    }
+    let query = Query {
+        to: dest.addr,
+        from: None,
+        mark: 0,
+        next_hop: u32::from(dest.method()) == fwd::DROUTE,
+    };
+    let path = Path::find(net, query)?;
+    let path = dest.path.put(rcu, RcuBox::new(path, GFP_ATOMIC).ok()?);
+    Some((path, path.mtu()?))
+}
+
+/// Whether a packet may leave over a way with this MTU; its sender is told if not.
+fn may_leave<A: Stack>(packet: &mut Packet<'_>, ttl: u8, mtu: u32) -> bool {
+    if ttl <= 1 {
+        packet.icmp(A::V6, Icmp::TimeExceeded);
+        return false;
+    }
+    if too_big::<A>(packet, mtu) {
+        packet.icmp(A::V6, Icmp::TooBig(mtu));
+        return false;
+    }
+    true
+}
+
+/// Whether the packet is too large and nobody on the way may fragment it.
+fn too_big<A: Stack>(packet: &Packet<'_>, mtu: u32) -> bool {
+    if !A::V6 {
+        return ipv4::dont_fragment(packet.bytes()) && !packet.fits(mtu);
+    }
+    match packet.largest_fragment6() {
+        0 => !packet.fits(mtu),
+        largest => largest > mtu,
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tunnelling: the packet travels inside another one to the real server.
+
+use core::net::IpAddr;
+
+use super::{dest_path, local, may_leave, MIN_MTU6};
+use crate::datapath::Stack;
+use crate::director::Director;
+use crate::flow::Flow;
+use crate::packet::tunnel::{self, Inner};
+use crate::packet::{ipv4, rewrite, Context};
+use crate::service::Dest;
+use crate::sys::index::Side;
+use crate::sys::route::Path;
+use crate::sys::skb::{Packet, Verdict};
+
+/// The smallest MTU that IPv4 knows (RFC 791).
+const MIN_MTU4: u32 = 68;
+
+/// What a way with `mtu` leaves for the packet inside; `None`: too little to be a way.
+fn room(path: &Path, mtu: u32) -> Option<u32> {
+    let least = if path.to.is_ipv6() {
+        MIN_MTU6
+    } else {
+        MIN_MTU4
+    };
+    let room = mtu.checked_sub(tunnel::length(path.to) as u32)?;
+    (room >= least).then_some(room)
+}
+
+/// By the ordinary output.
+pub(crate) fn request<A: Stack>(
+    director: &Director,
+    mut packet: Packet<'_>,
+    dest: &Dest,
+    ttl: u8,
+) -> Verdict {
+    let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), dest) else {
+        packet.link_failure();
+        return packet.drop();
+    };
+    if path.is_local() {
+        return local::request(packet);
+    }
+    let Some(room) = room(path, mtu) else {
+        return packet.drop();
+    };
+    // IPv6 senders can't be told of less; the outer packet is fragmented then.
+    let limit = if A::V6 { room.max(MIN_MTU6) } else { room };
+    if !may_leave::<A>(&mut packet, ttl, limit) || !encapsulate::<A>(&mut packet, path) {
+        return packet.drop();
+    }
+    packet.orphan();
+    packet.to_tunnel(path)
+}
+
+/// Past the other hooks.
+#[inline(always)]
+pub(crate) fn request_early<A: Stack>(
+    director: &Director,
+    mut packet: Packet<'_>,
+    flow: &Flow<A>,
+    context: &Context<A>,
+    path: &Path,
+    mtu: u32,
+) -> Verdict {
+    match room(path, mtu) {
+        Some(room) if packet.fits(room) => {}
+        _ => return packet.accept(),
+    }
+    flow.dest.stats.packet_in(packet.len());
+    flow.touch(&director.config, Side::First, context.flags);
+    if !encapsulate::<A>(&mut packet, path) || !seal(&mut packet, path) {
+        return packet.drop();
+    }
+    packet.to_neighbour(path, path.to)
+}
+
+/// Takes one from the TTL and puts the outer header in front. False: drop it.
+fn encapsulate<A: Stack>(packet: &mut Packet<'_>, path: &Path) -> bool {
+    let header = A::SRC.wrapping_add(A::LEN).wrapping_add(A::LEN);
+    let inner = packet.writable(header).and_then(|bytes| {
+        rewrite::age::<A>(bytes)?;
+        Inner::read::<A>(bytes)
+    });
+    let Some(inner) = inner else {
+        return false;
+    };
+    put_outer(packet, path, inner).is_some()
+}
+
+fn put_outer(packet: &mut Packet<'_>, path: &Path, inner: Inner) -> Option<()> {
+    let payload = packet.len();
+    let length = tunnel::length(path.to);
+    let total = payload.checked_add(length as u32)?;
+    let head = packet.encapsulate(path, length, inner.v6)?;
+    match (path.source, path.to) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            tunnel::put_ipv4(head, src, dst, inner, total)?;
+            packet.select_ident();
+            Some(())
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => tunnel::put_ipv6(head, src, dst, inner, payload),
+        _ => None,
+    }
+}
+
+/// Completes the outer header of a packet that the host's output will not see.
+fn seal(packet: &mut Packet<'_>, path: &Path) -> bool {
+    path.to.is_ipv6()
+        || packet
+            .writable(ipv4::HEADER)
+            .and_then(tunnel::seal_ipv4)
+            .is_some()
+}
