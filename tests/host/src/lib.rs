@@ -16,4 +16,4 @@ mod sched;
 mod state;
 
 #[cfg(test)]
-mod models;
+mod properties;

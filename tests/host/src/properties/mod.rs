@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Property tests: the clever ways of the pure folders against plain ways to the same result.
+
+mod cursors;
+mod hashed;
+mod least;
+mod ports;
+mod rr;
+mod steps;
+mod wrr;
