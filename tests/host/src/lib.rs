@@ -8,12 +8,16 @@ extern crate std;
 
 #[path = "../../../rust/hash/mod.rs"]
 mod hash;
+#[path = "../../../rust/packet/mod.rs"]
+mod packet;
 #[path = "../../../rust/pool/mod.rs"]
 mod pool;
 #[path = "../../../rust/sched/mod.rs"]
 mod sched;
 #[path = "../../../rust/state/mod.rs"]
 mod state;
+#[path = "../../../rust/wire/mod.rs"]
+mod wire;
 
 #[cfg(test)]
 mod properties;
