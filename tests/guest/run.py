@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The guest tests: run.py [--backend rlvs|ipvs] [--list] [PATTERN…] runs the cases whose names match a shell pattern.
+
+A pattern without a wildcard also stands for everything below it: `nat` is `nat.*`.
+"""
+
+import argparse
+import fnmatch
+import os
+import signal
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import cases  # noqa: E402,F401  (registers them)
+import suite  # noqa: E402
+from backend import Ipvs, Rlvs  # noqa: E402
+from context import Context  # noqa: E402
+from lab import Lab  # noqa: E402
+from servers import Servers  # noqa: E402
+
+BOUND = 120
+SHOWN = 12
+
+
+def matches(name, patterns):
+    """True if a case is asked for."""
+    return not patterns or any(fnmatch.fnmatch(name, p) or name.startswith(p + ".") for p in patterns)
+
+
+def expired(_signal, _frame):
+    """End a case that hangs."""
+    raise suite.Failed(f"still running after {BOUND} s")
+
+
+def where(error):
+    """The innermost line of a case file that an error passed."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if os.sep + "cases" + os.sep in frame.filename:
+            return f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    return ""
+
+
+def report(case, error, context):
+    """Print a failure: the reason, the place, and the last frames of every capture."""
+    print(f"FAIL {case.name}: {error} ({where(error)})")
+    if not isinstance(error, suite.Failed):
+        print("".join(traceback.format_exception(error)))
+    for tap in context.taps:
+        try:
+            tap.fetch()
+        except (OSError, RuntimeError) as problem:
+            print(f"    capture on {tap.host} {tap.dev}: {problem}")
+        frames = [frame for frame in tap.frames if frame.ip]
+        print(f"    {tap.host} {tap.dev}: {len(frames)} packets" + "".join(f"\n      {f!r}" for f in frames[-SHOWN:]))
+
+
+def run_case(case, lab, backend, servers):
+    """Run one case; True if it held."""
+    context = Context(lab, backend, servers)
+    start = time.monotonic()
+    signal.alarm(BOUND)
+    try:
+        if case.fresh:
+            backend.reload()
+        backend.early(case.params.get("early", "on") == "on")
+        with context.undo:
+            try:
+                case.run(context)
+            except Exception as error:
+                report(case, error, context)
+                return False
+        print(f"ok {case.name} ({time.monotonic() - start:.1f} s)")
+        return True
+    except Exception as error:
+        report(case, error, context)
+        return False
+    finally:
+        signal.alarm(0)
+        clean(backend)
+
+
+def clean(backend):
+    """Leave nothing configured for the next case."""
+    try:
+        if not backend.loaded():
+            backend.load()
+        backend.clear()
+    except Exception as error:
+        print(f"    cleaning up: {error}")
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", choices=("rlvs", "ipvs"), default="rlvs")
+    parser.add_argument("--list", action="store_true", help="name the cases and stop")
+    parser.add_argument("patterns", nargs="*")
+    return parser.parse_args()
+
+
+def main():
+    """Run what was asked for; exit status 0 when nothing failed."""
+    options = arguments()
+    wanted = [case for case in suite.REGISTRY if matches(case.name, options.patterns)]
+    if options.list:
+        print("\n".join(case.name for case in wanted))
+        return 0
+    sys.stdout.reconfigure(line_buffering=True)
+    signal.signal(signal.SIGALRM, expired)
+    lab = Lab()
+    backend = (Rlvs if options.backend == "rlvs" else Ipvs)(lab)
+    backend.load()
+    servers = Servers(lab)
+    passed = failed = 0
+    for case in wanted:
+        missing = case.needs - backend.features
+        if missing:
+            print(f"skip {case.name}: {backend.name} has no {', '.join(sorted(missing))}")
+        elif run_case(case, lab, backend, servers):
+            passed += 1
+        else:
+            failed += 1
+    backend.unload()
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
