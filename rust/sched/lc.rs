@@ -5,9 +5,9 @@ use super::{available, overhead, Candidate};
 
 #[inline]
 pub(super) fn pick<D: Candidate>(dests: &[D]) -> Option<usize> {
-    dests
-        .iter()
-        .enumerate()
+    // Unlike `enumerate`, a range brings no overflow check.
+    (0..dests.len())
+        .zip(dests)
         .filter(|(_, dest)| available(*dest))
         .min_by_key(|(_, dest)| overhead(*dest))
         .map(|(index, _)| index)

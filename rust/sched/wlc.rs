@@ -19,9 +19,9 @@ impl Load {
 
 #[inline]
 pub(super) fn pick<D: Candidate>(dests: &[D]) -> Option<usize> {
-    dests
-        .iter()
-        .enumerate()
+    // Unlike `enumerate`, a range brings no overflow check.
+    (0..dests.len())
+        .zip(dests)
         .filter(|(_, dest)| available(*dest))
         .map(|(index, dest)| Load {
             index,
