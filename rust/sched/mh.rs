@@ -65,8 +65,8 @@ struct Share {
 }
 
 impl Share {
-    /// Weights are divided by what they have in common, and then shifted so that the largest takes no more than half the
-    /// bits of a slot's number.
+    /// Weights are divided by what they have in common, and then shifted so that the largest takes no more than half
+    /// the bits of a slot's number.
     fn new(dests: &[impl Candidate], slots: u32) -> Self {
         let divisor = common_divisor(dests.iter().map(Candidate::last_weight));
         let largest = dests.iter().map(Candidate::last_weight).max().unwrap_or(0);
