@@ -55,7 +55,7 @@ impl<A: Family> FlowTable<A> {
 
     /// Removes expired flows from `start` on; returns where the next run goes on. Sleeps.
     pub(crate) fn expire(&self, start: usize) -> usize {
-        let mut at = start;
+        let mut at = if self.len() == 0 { 0 } else { start };
         for _ in 0..SHARE / STRIDE {
             match rcu::read(|rcu| self.expire_stride(rcu, at)) {
                 Some(next) => at = next,

@@ -11,6 +11,9 @@ pub(crate) mod rewrite;
 pub(crate) mod tunnel;
 pub(crate) mod tuple;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use tuple::{Addr, Tuple};
 
 /// IP protocol numbers.
