@@ -92,7 +92,7 @@ mod tests {
         fn incremental_equals_full(mut data in prop::collection::vec(any::<u8>(), 2..60),
                                    new in any::<[u8; 4]>(), at in 0usize..28) {
             if data.len() % 2 == 1 { data.pop(); }
-            let at = (at * 2) % (data.len() - 1) & !1;
+            let at = ((at * 2) % (data.len() - 1)) & !1;
             let end = (at + 4).min(data.len());
             let before = checksum(&data);
             let old: Vec<u8> = data[at..end].to_vec();
