@@ -19,11 +19,11 @@ struct rlvs_worker;
 
 /* One set of counters: connections, then packets and bytes in and out. */
 struct rlvs_stats {
-	__u64 conns;
-	__u64 inpkts;
-	__u64 outpkts;
-	__u64 inbytes;
-	__u64 outbytes;
+	unsigned long long conns;
+	unsigned long long inpkts;
+	unsigned long long outpkts;
+	unsigned long long inbytes;
+	unsigned long long outbytes;
 };
 
 void *rlvs_kvzalloc(size_t size);

@@ -2,7 +2,9 @@
 
 //! Safe wrappers around the kernel; with `ffi` the only place that holds `unsafe`.
 
+pub(crate) mod genl;
 pub(crate) mod hook;
+pub(crate) mod host;
 pub(crate) mod index;
 pub(crate) mod lock;
 pub(crate) mod netns;
@@ -12,5 +14,6 @@ pub(crate) mod route;
 pub(crate) mod skb;
 pub(crate) mod slab;
 pub(crate) mod stats;
+pub(crate) mod sysctl;
 pub(crate) mod time;
 pub(crate) mod worker;

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a configuration must satisfy, whatever else is there.
+
+use core::net::IpAddr;
+use kernel::prelude::*;
+
+use super::dest::DestSpec;
+use super::entry::ServiceSpec;
+use super::id::{DestId, ServiceId};
+use super::refusal::{demand, refuse, Outcome};
+use crate::sched::Kind;
+use crate::sys::route::AddrType;
+use crate::wire::uapi::{fwd, svc_flags};
+
+/// The largest weight.
+const MAX_WEIGHT: u32 = 65_535;
+
+/// A service's own flags.
+const SCHED_FLAGS: u32 = svc_flags::SCHED1 | svc_flags::SCHED2 | svc_flags::SCHED3;
+
+/// Looks at a service's identity before it is added.
+pub(super) fn service_id(id: &ServiceId) -> Outcome {
+    let host = !id.addr.is_unspecified() && !id.addr.is_multicast();
+    demand(
+        host,
+        EINVAL,
+        c"the virtual address must be a unicast address",
+    )
+}
+
+/// Looks at what is said of a service.
+pub(super) fn service(id: &ServiceId, spec: &ServiceSpec) -> Outcome {
+    demand(
+        spec.flags & svc_flags::PERSISTENT == 0,
+        EOPNOTSUPP,
+        c"persistence is not supported",
+    )?;
+    demand(
+        spec.flags & svc_flags::ONEPACKET == 0,
+        EOPNOTSUPP,
+        c"one-packet scheduling is not supported",
+    )?;
+    let hashed = matches!(spec.kind, Kind::Sh | Kind::Mh);
+    let allowed = match hashed {
+        true => svc_flags::FALLBACK | svc_flags::PORT,
+        false => 0,
+    };
+    demand(
+        spec.flags & SCHED_FLAGS & !allowed == 0,
+        EINVAL,
+        c"the scheduler has no such flag: fallback and port are for sh and mh",
+    )?;
+    let prefix = u32::from_ne_bytes(spec.netmask);
+    demand(
+        id.addr.is_ipv4() || (1..=128).contains(&prefix),
+        EINVAL,
+        c"the IPv6 prefix length must be 1 to 128",
+    )
+}
+
+/// Looks at what is said of a destination of `service`.
+pub(super) fn dest(service: &ServiceId, id: &DestId, spec: &DestSpec) -> Outcome {
+    let method = u32::from(spec.method);
+    known_method(method)?;
+    demand(
+        service.addr.is_ipv4() == id.addr.is_ipv4() || method == fwd::TUNNEL,
+        EINVAL,
+        c"only tunneling can reach a destination of the other address family",
+    )?;
+    port(service, id, method)?;
+    demand(
+        spec.weight <= MAX_WEIGHT,
+        ERANGE,
+        c"the weight must be 0 to 65535",
+    )?;
+    demand(
+        spec.upper <= i32::MAX as u32,
+        EINVAL,
+        c"the upper threshold must be below 2^31",
+    )?;
+    demand(
+        spec.lower <= spec.upper,
+        ERANGE,
+        c"the lower threshold must not be above the upper",
+    )
+}
+
+fn known_method(method: u32) -> Outcome {
+    match method {
+        fwd::MASQ | fwd::LOCALNODE | fwd::TUNNEL | fwd::DROUTE | fwd::FULLNAT => Ok(()),
+        fwd::BYPASS => refuse(EOPNOTSUPP, c"a destination can't have the method bypass"),
+        _ => refuse(EINVAL, c"unknown forwarding method"),
+    }
+}
+
+fn port(service: &ServiceId, id: &DestId, method: u32) -> Outcome {
+    demand(
+        service.is_wildcard() || id.port != 0,
+        EINVAL,
+        c"the destination needs a port: only services for all ports keep the packet's",
+    )?;
+    let maps = method == fwd::MASQ || method == fwd::FULLNAT;
+    demand(
+        !(service.is_wildcard() && id.port != 0 && maps),
+        EINVAL,
+        c"a service for all ports keeps the packet's port: the destination's must be 0",
+    )
+}
+
+/// Looks at a destination's address, which is to this host what `kind` says.
+pub(super) fn dest_addr(kind: AddrType, spec: &DestSpec) -> Outcome {
+    demand(
+        kind != AddrType::Other,
+        EINVAL,
+        c"the destination's address must be a unicast address",
+    )?;
+    demand(
+        kind == AddrType::Local || u32::from(spec.method) != fwd::LOCALNODE,
+        EINVAL,
+        c"a local destination's address must be one of this host",
+    )
+}
+
+/// Looks at a local address, which is to this host what `kind` says.
+pub(super) fn local_addr(service: &ServiceId, addr: IpAddr, kind: AddrType) -> Outcome {
+    demand(
+        service.addr.is_ipv4() == addr.is_ipv4(),
+        EINVAL,
+        c"the local address must be of the service's address family",
+    )?;
+    demand(
+        kind == AddrType::Local && !addr.is_loopback(),
+        EADDRNOTAVAIL,
+        c"the local address is not on an interface of this host: add it there first",
+    )
+}

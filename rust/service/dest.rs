@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A destination: a real server in the role that it has for one service.
+
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering};
+use kernel::prelude::*;
+
+use super::id::DestId;
+use crate::sched::Candidate;
+use crate::sys::rcu::RcuCell;
+use crate::sys::route::Path;
+use crate::sys::stats::Stats;
+
+/// What a user says of a destination besides its identity.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DestSpec {
+    /// A forwarding method, one of `wire::uapi::fwd`.
+    pub(crate) method: u8,
+    pub(crate) weight: u32,
+    /// With so many connections it gets no new ones; 0: no limit.
+    pub(crate) upper: u32,
+    /// With fewer it gets new ones again; 0: three quarters of `upper`.
+    pub(crate) lower: u32,
+}
+
+/// A destination. What every packet reads, and what every connection writes, are on lines of
+/// their own; the schedulers need only the second.
+#[repr(C)]
+pub(crate) struct Dest {
+    /// The way there, found by the first packet that needs it.
+    pub(crate) path: RcuCell<Path>,
+    pub(crate) stats: Stats,
+    pub(crate) addr: IpAddr,
+    /// Host order; 0: the packet's.
+    pub(crate) port: u16,
+    method: AtomicU8,
+    available: AtomicBool,
+    load: Load,
+}
+
+/// How busy a destination is, and how busy it may be.
+#[repr(align(64))]
+struct Load {
+    active: AtomicU32,
+    total: AtomicU32,
+    weight: AtomicU32,
+    last_weight: AtomicU32,
+    upper: AtomicU32,
+    lower: AtomicU32,
+    overloaded: AtomicBool,
+}
+
+impl Dest {
+    /// A destination that no service has yet.
+    pub(super) fn new(id: DestId, spec: &DestSpec) -> Result<Self> {
+        let dest = Self {
+            path: RcuCell::empty(),
+            stats: Stats::new()?,
+            addr: id.addr,
+            port: id.port,
+            method: AtomicU8::new(spec.method),
+            available: AtomicBool::new(false),
+            load: Load {
+                active: AtomicU32::new(0),
+                total: AtomicU32::new(0),
+                weight: AtomicU32::new(0),
+                last_weight: AtomicU32::new(0),
+                upper: AtomicU32::new(0),
+                lower: AtomicU32::new(0),
+                overloaded: AtomicBool::new(false),
+            },
+        };
+        dest.set(spec);
+        Ok(dest)
+    }
+
+    pub(crate) fn id(&self) -> DestId {
+        DestId {
+            addr: self.addr,
+            port: self.port,
+        }
+    }
+
+    /// The forwarding method of new connections, one of `wire::uapi::fwd`.
+    #[inline]
+    pub(crate) fn method(&self) -> u8 {
+        self.method.load(Ordering::Relaxed)
+    }
+
+    /// Whether it belongs to a service, so that its connections go on.
+    #[inline]
+    pub(crate) fn available(&self) -> bool {
+        self.available.load(Ordering::Relaxed)
+    }
+
+    /// A connection takes it.
+    pub(crate) fn bind(&self) {
+        // ORDERING: all of bind, unbind and recheck on `total` and `overloaded` are in one order,
+        // so that the last to look at `total` is the last to write `overloaded`.
+        self.load.total.fetch_add(1, Ordering::SeqCst);
+        self.recheck();
+    }
+
+    /// A connection that had taken it ends.
+    pub(crate) fn unbind(&self) {
+        // ORDERING: as in `bind`.
+        self.load.total.fetch_sub(1, Ordering::SeqCst);
+        self.recheck();
+    }
+
+    /// One of its connections gets into a state that counts as active, or out of it.
+    pub(crate) fn set_active(&self, active: bool) {
+        if active {
+            self.load.active.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.load.active.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Compares the number of connections with the thresholds.
+    fn recheck(&self) {
+        let upper = self.load.upper.load(Ordering::Relaxed);
+        if upper == 0 {
+            return;
+        }
+        // ORDERING: as in `bind`.
+        let total = self.load.total.load(Ordering::SeqCst);
+        if total >= upper {
+            self.load.overloaded.store(true, Ordering::SeqCst);
+        }
+        // ORDERING: as in `bind`; another look, for those that ended in between.
+        let total = self.load.total.load(Ordering::SeqCst);
+        if total < self.load.lower.load(Ordering::Relaxed) {
+            self.load.overloaded.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// What the user said of it.
+    pub(crate) fn spec(&self) -> DestSpec {
+        let upper = self.load.upper.load(Ordering::Relaxed);
+        let lower = self.load.lower.load(Ordering::Relaxed);
+        DestSpec {
+            method: self.method(),
+            weight: self.weight(),
+            upper,
+            lower: if lower == default_lower(upper) {
+                0
+            } else {
+                lower
+            },
+        }
+    }
+
+    /// Takes over what the user says now. The way there is looked for anew.
+    pub(super) fn set(&self, spec: &DestSpec) {
+        self.method.store(spec.method, Ordering::Relaxed);
+        self.set_weight(spec.weight);
+        let lower = match spec.lower {
+            0 => default_lower(spec.upper),
+            lower => lower,
+        };
+        self.load.upper.store(spec.upper, Ordering::Relaxed);
+        self.load.lower.store(lower, Ordering::Relaxed);
+        if spec.upper == 0 {
+            // ORDERING: as in `bind`.
+            self.load.overloaded.store(false, Ordering::SeqCst);
+        }
+        self.recheck();
+        self.path.replace(None);
+    }
+
+    fn set_weight(&self, weight: u32) {
+        self.load.weight.store(weight, Ordering::Relaxed);
+        if weight != 0 {
+            self.load.last_weight.store(weight, Ordering::Relaxed);
+        }
+    }
+
+    /// Joins a service as if it were new: a weight of the past does not count.
+    pub(super) fn join(&self, spec: &DestSpec) {
+        self.load.last_weight.store(spec.weight, Ordering::Relaxed);
+        self.set(spec);
+        self.available.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves its service.
+    pub(super) fn leave(&self) {
+        self.available.store(false, Ordering::Relaxed);
+        self.path.replace(None);
+    }
+}
+
+fn default_lower(upper: u32) -> u32 {
+    upper.saturating_sub(upper >> 2)
+}
+
+impl Candidate for Dest {
+    fn addr(&self) -> IpAddr {
+        self.addr
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    #[inline]
+    fn weight(&self) -> u32 {
+        self.load.weight.load(Ordering::Relaxed)
+    }
+
+    fn last_weight(&self) -> u32 {
+        self.load.last_weight.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn active(&self) -> u32 {
+        self.load.active.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn total(&self) -> u32 {
+        self.load.total.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn usable(&self) -> bool {
+        !self.load.overloaded.load(Ordering::Relaxed)
+    }
+}

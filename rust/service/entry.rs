@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A service as its configuration sees it: what users said, and the lists that the roster is
+//! made from. All of it is behind the configuration's mutex.
+//!
+//! A change is made here first, then published; if that fails, it is undone.
+
+use core::net::IpAddr;
+use core::sync::atomic::AtomicU64;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use super::counts::{minus, plus, read};
+use super::dest::{Dest, DestSpec};
+use super::id::DestId;
+use super::ports::{PortKey, PortSet, PortSets};
+use super::refusal::{demand, Outcome, Refusal};
+use super::roster::{LocalAddr, Roster, Service, Slot, Source};
+use crate::sched::{Change, Flags, Kind};
+use crate::sys::rcu::{self, RcuBox, RcuCell};
+use crate::sys::stats::Counts;
+use crate::wire::uapi::{fwd, svc_flags};
+
+/// What a user says of a service besides its identity.
+#[derive(Clone, Copy)]
+pub(crate) struct ServiceSpec {
+    pub(crate) kind: Kind,
+    /// Some of `wire::uapi::svc_flags`.
+    pub(crate) flags: u32,
+    /// Seconds of persistence; only kept.
+    pub(crate) timeout: u32,
+    /// The granularity of persistence, as it came; only kept.
+    pub(crate) netmask: [u8; 4],
+}
+
+impl ServiceSpec {
+    fn sched_flags(&self) -> Flags {
+        Flags {
+            fallback: self.flags & svc_flags::FALLBACK != 0,
+            port: self.flags & svc_flags::PORT != 0,
+        }
+    }
+}
+
+/// A service with all that belongs to it.
+pub(crate) struct Entry {
+    pub(super) service: Arc<Service>,
+    pub(crate) spec: ServiceSpec,
+    /// Newest first.
+    members: KVec<Member>,
+    /// Oldest first.
+    locals: KVec<Arc<LocalAddr>>,
+    /// What the destinations counted that are gone.
+    retired: Counts,
+    /// The counters at their last zeroing.
+    zero: Counts,
+    /// Changes with the destinations and the local addresses.
+    pub(crate) generation: u32,
+}
+
+/// A destination of a service.
+pub(crate) struct Member {
+    pub(crate) dest: Arc<Dest>,
+    /// One for each local address of the service, in their order; none without FULLNAT.
+    ports: KVec<Arc<PortSet>>,
+    /// The counters at their last zeroing.
+    pub(super) zero: Counts,
+    /// The counters when it joined the service.
+    joined: Counts,
+}
+
+impl Member {
+    /// A destination that joins a service, with the counters' state at their last zeroing if it
+    /// has been there before.
+    pub(super) fn new(dest: Arc<Dest>, zero: Option<Counts>) -> Self {
+        let joined = read(&dest.stats);
+        Self {
+            dest,
+            ports: KVec::new(),
+            zero: zero.unwrap_or(joined),
+            joined,
+        }
+    }
+
+    /// Its counters since they were zeroed.
+    pub(crate) fn counts(&self) -> Counts {
+        minus(read(&self.dest.stats), self.zero)
+    }
+
+    fn is_fullnat(&self) -> bool {
+        is_fullnat(self.dest.method())
+    }
+}
+
+fn is_fullnat(method: u8) -> bool {
+    u32::from(method) == fwd::FULLNAT
+}
+
+/// The ports that FULLNAT uses, and their range.
+pub(super) struct Pool<'a> {
+    pub(super) sets: &'a mut PortSets,
+    /// First and last port of new sets.
+    pub(super) range: (u16, u16),
+}
+
+impl Entry {
+    /// A service without destinations.
+    pub(super) fn new(service: Arc<Service>, spec: ServiceSpec) -> Self {
+        Self {
+            service,
+            spec,
+            members: KVec::new(),
+            locals: KVec::new(),
+            retired: Counts::default(),
+            zero: Counts::default(),
+            generation: 1,
+        }
+    }
+
+    /// The service's roster to begin with.
+    pub(super) fn empty_roster(spec: &ServiceSpec) -> Outcome<RcuCell<Roster>> {
+        let roster = Roster::build(spec.kind, spec.sched_flags(), KVec::new())?;
+        Ok(RcuCell::new(RcuBox::new(roster, GFP_KERNEL)?))
+    }
+
+    /// The service itself.
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The destinations, newest first.
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The local addresses, each with the number of connections that use it.
+    pub(crate) fn locals(&self) -> impl Iterator<Item = (&LocalAddr, u64)> {
+        let used = |index: usize| {
+            let sets = self.members.iter().filter_map(move |m| m.ports.get(index));
+            sets.map(|set| u64::from(set.used())).sum()
+        };
+        let locals = self.locals.iter().enumerate();
+        locals.map(move |(index, local)| (&**local, used(index)))
+    }
+
+    /// The service's counters since they were zeroed.
+    pub(crate) fn counts(&self) -> Counts {
+        minus(self.total(), self.zero)
+    }
+
+    /// All that its destinations counted for it, present and past.
+    fn total(&self) -> Counts {
+        self.members.iter().fold(self.retired, |sum, member| {
+            plus(sum, minus(read(&member.dest.stats), member.joined))
+        })
+    }
+
+    /// Lets all counters start at zero.
+    pub(super) fn zero(&mut self) {
+        self.zero = self.total();
+        for member in self.members.iter_mut() {
+            member.zero = read(&member.dest.stats);
+        }
+    }
+
+    fn position(&self, id: &DestId) -> Option<usize> {
+        self.members.iter().position(|m| m.dest.id() == *id)
+    }
+
+    pub(super) fn has(&self, id: &DestId) -> bool {
+        self.position(id).is_some()
+    }
+
+    /// Takes over what the user says now.
+    pub(super) fn set_spec(&mut self, spec: ServiceSpec) -> Outcome {
+        let before = core::mem::replace(&mut self.spec, spec);
+        let published = self.publish(Change::Edited);
+        if published.is_err() {
+            self.spec = before;
+        }
+        published
+    }
+
+    /// Adds a destination that is not there.
+    pub(super) fn add(&mut self, mut member: Member, spec: &DestSpec, pool: Pool<'_>) -> Outcome {
+        self.members.reserve(1, GFP_KERNEL)?;
+        member.ports = self.ports_for(&member.dest.id(), spec.method, pool.sets, pool.range)?;
+        member.dest.join(spec);
+        // There is room for it.
+        let _ = self.members.insert_within_capacity(0, member);
+        let published = self.publish(Change::Added);
+        if published.is_err() {
+            if let Ok(member) = self.members.remove(0) {
+                member.dest.leave();
+                release(pool.sets, &member.ports);
+            }
+        }
+        published
+    }
+
+    /// Changes a destination.
+    pub(super) fn edit(&mut self, id: &DestId, spec: &DestSpec, pool: Pool<'_>) -> Outcome {
+        let index = self.position(id).ok_or(NO_DEST)?;
+        let ports = self.ports_for(id, spec.method, pool.sets, pool.range)?;
+        let (before, ports) = self.swap(index, spec, ports);
+        let published = self.publish(Change::Edited);
+        let unused = match (&published, before) {
+            (Err(_), Some(before)) => self.swap(index, &before, ports).1,
+            _ => ports,
+        };
+        release(pool.sets, &unused);
+        published
+    }
+
+    /// Puts `spec` and `ports` in place of a member's, which are returned.
+    fn swap(
+        &mut self,
+        index: usize,
+        spec: &DestSpec,
+        ports: KVec<Arc<PortSet>>,
+    ) -> (Option<DestSpec>, KVec<Arc<PortSet>>) {
+        let Some(member) = self.members.get_mut(index) else {
+            return (None, ports);
+        };
+        let before = member.dest.spec();
+        member.dest.set(spec);
+        (Some(before), core::mem::replace(&mut member.ports, ports))
+    }
+
+    /// Takes a destination out.
+    pub(super) fn remove(&mut self, id: &DestId, sets: &mut PortSets) -> Outcome<Member> {
+        let index = self.position(id).ok_or(NO_DEST)?;
+        let member = self.members.remove(index).map_err(|_| EINVAL)?;
+        if let Err(refusal) = self.publish(Change::Removed(index)) {
+            // It goes back to where it was; there is room for it.
+            let _ = self.members.insert_within_capacity(index, member);
+            return Err(refusal);
+        }
+        self.retire(&member, sets);
+        Ok(member)
+    }
+
+    /// Takes all destinations out, when the service goes.
+    pub(super) fn remove_all(&mut self, sets: &mut PortSets, mut each: impl FnMut(Member)) {
+        self.service.roster.replace(None);
+        for member in core::mem::take(&mut self.members) {
+            self.retire(&member, sets);
+            each(member);
+        }
+    }
+
+    fn retire(&mut self, member: &Member, sets: &mut PortSets) {
+        let counted = minus(read(&member.dest.stats), member.joined);
+        self.retired = plus(self.retired, counted);
+        release(sets, &member.ports);
+        member.dest.leave();
+    }
+
+    /// Adds a local address.
+    pub(super) fn add_local(&mut self, addr: IpAddr, pool: Pool<'_>) -> Outcome {
+        let known = self.locals.iter().any(|local| local.addr == addr);
+        demand(!known, EEXIST, c"the service has this local address")?;
+        let exhausted = AtomicU64::new(0);
+        let local = Arc::new(LocalAddr { addr, exhausted }, GFP_KERNEL)?;
+        self.locals.push(local, GFP_KERNEL)?;
+        let done = self
+            .add_ports(addr, pool.sets, pool.range)
+            .and_then(|()| self.publish(Change::Edited));
+        if done.is_err() {
+            let last = self.locals.len().saturating_sub(1);
+            self.remove_source(last, pool.sets);
+        }
+        done
+    }
+
+    /// Gives all members that want it a set of ports on a new local address, the last.
+    fn add_ports(&mut self, local: IpAddr, sets: &mut PortSets, range: (u16, u16)) -> Outcome {
+        let proto = self.service.id.proto;
+        for member in self.members.iter_mut().filter(|m| m.is_fullnat()) {
+            member.ports.reserve(1, GFP_KERNEL)?;
+            let set = sets.acquire(port_key(proto, local, &member.dest.id()), range)?;
+            // There is room for it.
+            let _ = member.ports.push_within_capacity(set);
+        }
+        Ok(())
+    }
+
+    /// Takes away local address number `index`, and the ports on it.
+    fn remove_source(&mut self, index: usize, sets: &mut PortSets) {
+        let _ = self.locals.remove(index);
+        for member in self.members.iter_mut() {
+            if let Ok(set) = member.ports.remove(index) {
+                sets.release(&set);
+            }
+        }
+    }
+
+    /// Removes a local address.
+    pub(super) fn remove_local(&mut self, addr: IpAddr, sets: &mut PortSets) -> Outcome {
+        let index = self.locals.iter().position(|local| local.addr == addr);
+        let index = index.ok_or(NO_LOCAL)?;
+        let needed = self.locals.len() == 1 && self.members.iter().any(Member::is_fullnat);
+        demand(
+            !needed,
+            EBUSY,
+            c"FULLNAT destinations need this last local address: remove them or add another first",
+        )?;
+        let roster = self.roster(Some(index))?;
+        self.replace(roster, Change::Edited)?;
+        self.remove_source(index, sets);
+        Ok(())
+    }
+
+    /// Sets of ports for a destination, one on each local address, if the method wants them.
+    fn ports_for(
+        &self,
+        id: &DestId,
+        method: u8,
+        sets: &mut PortSets,
+        range: (u16, u16),
+    ) -> Outcome<KVec<Arc<PortSet>>> {
+        let mut ports = KVec::new();
+        if !is_fullnat(method) {
+            return Ok(ports);
+        }
+        demand(
+            !self.locals.is_empty(),
+            EINVAL,
+            c"FULLNAT needs a local address: add one to the service first",
+        )?;
+        ports.reserve(self.locals.len(), GFP_KERNEL)?;
+        for local in &self.locals {
+            match sets.acquire(port_key(self.service.id.proto, local.addr, id), range) {
+                // There is room for it.
+                Ok(set) => drop(ports.push_within_capacity(set)),
+                Err(refusal) => {
+                    release(sets, &ports);
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(ports)
+    }
+
+    /// Puts what stands in the lists into effect.
+    fn publish(&mut self, change: Change) -> Outcome {
+        let roster = self.roster(None)?;
+        self.replace(roster, change)
+    }
+
+    /// A roster of what stands in the lists, but for local address number `without`.
+    fn roster(&self, without: Option<usize>) -> Outcome<Roster> {
+        let mut slots = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
+        for member in &self.members {
+            let slot = Slot {
+                dest: member.dest.clone(),
+                sources: self.sources(member, without)?,
+            };
+            slots.push(slot, GFP_KERNEL)?;
+        }
+        Roster::build(self.spec.kind, self.spec.sched_flags(), slots)
+    }
+
+    fn sources(&self, member: &Member, without: Option<usize>) -> Outcome<KVec<Source>> {
+        let mut sources = KVec::new();
+        let pairs = self.locals.iter().zip(&member.ports).enumerate();
+        for (index, (local, ports)) in pairs {
+            if Some(index) != without {
+                let (local, ports) = (local.clone(), ports.clone());
+                sources.push(Source { local, ports }, GFP_KERNEL)?;
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Publishes a roster that differs from the present one by `change`.
+    fn replace(&mut self, mut roster: Roster, change: Change) -> Outcome {
+        let present = &self.service.roster;
+        rcu::read(|rcu| present.get(rcu).map(|old| roster.follow(old, change)));
+        present.replace(Some(RcuBox::new(roster, GFP_KERNEL)?));
+        self.generation = self.generation.wrapping_add(1).max(1);
+        Ok(())
+    }
+}
+
+pub(super) const NO_DEST: Refusal = Refusal {
+    error: ENOENT,
+    text: c"the service has no such destination",
+};
+
+const NO_LOCAL: Refusal = Refusal {
+    error: ENOENT,
+    text: c"the service has no such local address",
+};
+
+fn port_key(proto: u8, local: IpAddr, dest: &DestId) -> PortKey {
+    PortKey {
+        proto,
+        local,
+        addr: dest.addr,
+        port: dest.port,
+    }
+}
+
+fn release(sets: &mut PortSets, ports: &[Arc<PortSet>]) {
+    for set in ports {
+        sets.release(set);
+    }
+}

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Services and their destinations: a configuration behind a mutex, and what packets see of it,
+//! which they never wait for.
+//!
+//! Every function that changes something may sleep. What it refuses, it leaves as it was.
+
+mod check;
+mod counts;
+mod dest;
+mod entry;
+mod id;
+mod ports;
+mod refusal;
+mod roster;
+mod table;
+mod trash;
+mod tree;
+
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNode};
+use kernel::sync::{Arc, Mutex};
+
+use self::entry::{Pool, NO_DEST};
+use self::ports::PortSets;
+use self::refusal::demand;
+use self::table::Table;
+use self::trash::Trash;
+use crate::director::Director;
+use crate::sys::rcu::{self, Rcu};
+use crate::sys::route::addr_type;
+use crate::sys::time::Jiffies;
+
+pub(crate) use self::dest::{Dest, DestSpec};
+pub(crate) use self::entry::{Entry, Member, ServiceSpec};
+pub(crate) use self::id::{DestId, ServiceId};
+pub(crate) use self::ports::PortSet;
+pub(crate) use self::refusal::{Outcome, Refusal};
+pub(crate) use self::roster::{Local, LocalAddr, Pick, Service};
+
+/// Seconds between two looks for what is not used any more.
+const SWEEP_INTERVAL: u32 = 5;
+
+/// The services of a network namespace.
+#[pin_data]
+pub(crate) struct Services {
+    table: Table,
+    /// How many there are for IPv4 and for IPv6.
+    number: [AtomicU32; 2],
+    /// How many of them are for all ports.
+    wildcards: AtomicU32,
+    #[pin]
+    book: Mutex<Book>,
+}
+
+/// The configuration.
+pub(crate) struct Book {
+    /// By serial number, that is, oldest first.
+    entries: RBTree<u64, Entry>,
+    last_serial: u64,
+    /// Changes when a service comes, goes, or is edited.
+    pub(crate) generation: u32,
+    trash: Trash,
+    sets: PortSets,
+    swept: Jiffies,
+}
+
+impl Services {
+    /// No services.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            table: Table::new(),
+            number: Default::default(),
+            wildcards: AtomicU32::new(0),
+            book <- new_mutex!(Book::new(), "rlvs::services"),
+        })
+    }
+
+    /// The service for a packet to `addr` and `port` (host order): the one for this port, or
+    /// the one for all.
+    #[inline]
+    pub(crate) fn find<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        proto: u8,
+        addr: impl Into<IpAddr>,
+        port: u16,
+    ) -> Option<&'a Service> {
+        let addr = addr.into();
+        let exact = self.table.find(rcu, &ServiceId { proto, addr, port });
+        if exact.is_some() || self.wildcards.load(Ordering::Relaxed) == 0 {
+            return exact;
+        }
+        let port = 0;
+        self.table.find(rcu, &ServiceId { proto, addr, port })
+    }
+
+    /// Whether a family has no services.
+    #[inline]
+    pub(crate) fn is_empty(&self, v6: bool) -> bool {
+        let [number4, number6] = &self.number;
+        let number = if v6 { number6 } else { number4 };
+        number.load(Ordering::Relaxed) == 0
+    }
+
+    /// Looks at the configuration, which stands still meanwhile. May sleep, `f` must not.
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&Book) -> R) -> R {
+        f(&self.book.lock())
+    }
+
+    /// Looks at one service.
+    pub(crate) fn entry<R>(&self, id: &ServiceId, f: impl FnOnce(&Entry) -> R) -> Outcome<R> {
+        self.read(|book| self.entry_in(book, id).map(f))
+    }
+
+    /// The service `id` in `book`.
+    pub(crate) fn entry_in<'a>(&self, book: &'a Book, id: &ServiceId) -> Outcome<&'a Entry> {
+        let serial = self.serial(id)?;
+        book.entries.get(&serial).ok_or(NO_SERVICE)
+    }
+
+    fn entry_mut<'a>(&self, book: &'a mut Book, id: &ServiceId) -> Outcome<&'a mut Entry> {
+        let serial = self.serial(id)?;
+        book.entries.get_mut(&serial).ok_or(NO_SERVICE)
+    }
+
+    fn serial(&self, id: &ServiceId) -> Outcome<u64> {
+        let serial = rcu::read(|rcu| self.table.find(rcu, id).map(|service| service.serial));
+        serial.ok_or(NO_SERVICE)
+    }
+
+    /// Adds a service.
+    pub(crate) fn add(&self, director: &Director, id: ServiceId, spec: ServiceSpec) -> Outcome {
+        check::service_id(&id)?;
+        check::service(&id, &spec)?;
+        let mut book = self.book.lock();
+        demand(self.serial(&id).is_err(), EEXIST, c"the service exists")?;
+        director.enable(id.addr.is_ipv6())?;
+        let serial = book.last_serial.wrapping_add(1);
+        let roster = Entry::empty_roster(&spec)?;
+        let service = Service { id, serial, roster };
+        let service = Arc::new(service, GFP_KERNEL)?;
+        let entry = Entry::new(service.clone(), spec);
+        let node = RBTreeNode::new(serial, entry, GFP_KERNEL)?;
+        let others = book.entries.values().map(|entry| &entry.service);
+        self.table.insert(&service, others, self.len())?;
+        book.last_serial = serial;
+        book.entries.insert(node);
+        book.changed();
+        self.count(&id, |number| number.wrapping_add(1));
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        let numbers = self.number.iter().map(|n| n.load(Ordering::Relaxed));
+        // CAST: a number of things in memory.
+        numbers.fold(0, |sum, number| sum.saturating_add(number as usize))
+    }
+
+    /// Counts a service that has come or gone. The configuration's mutex is held.
+    fn count(&self, id: &ServiceId, f: impl Fn(u32) -> u32) {
+        let step =
+            |number: &AtomicU32| number.store(f(number.load(Ordering::Relaxed)), Ordering::Relaxed);
+        let [number4, number6] = &self.number;
+        step(if id.addr.is_ipv6() { number6 } else { number4 });
+        if id.is_wildcard() {
+            step(&self.wildcards);
+        }
+    }
+
+    /// Changes a service; `spec` is made from what it was.
+    pub(crate) fn set(
+        &self,
+        id: &ServiceId,
+        spec: impl FnOnce(&ServiceSpec) -> ServiceSpec,
+    ) -> Outcome {
+        let mut book = self.book.lock();
+        let entry = self.entry_mut(&mut book, id)?;
+        let spec = spec(&entry.spec);
+        check::service(id, &spec)?;
+        entry.set_spec(spec)?;
+        book.changed();
+        Ok(())
+    }
+
+    /// Removes a service. Its connections stay, and come back to life with it.
+    pub(crate) fn remove(&self, id: &ServiceId) -> Outcome {
+        let mut book = self.book.lock();
+        let service = self.entry_in(&book, id)?.service.clone();
+        self.table.remove(&service)?;
+        self.count(id, |number| number.wrapping_sub(1));
+        if let Some(mut entry) = book.entries.remove(&service.serial) {
+            book.bury(&mut entry);
+        }
+        book.changed();
+        Ok(())
+    }
+
+    /// Removes all services.
+    pub(crate) fn flush(&self) {
+        let mut book = self.book.lock();
+        self.table.clear();
+        for number in Iterator::chain(self.number.iter(), [&self.wildcards]) {
+            number.store(0, Ordering::Relaxed);
+        }
+        let mut entries = core::mem::replace(&mut book.entries, RBTree::new());
+        for entry in entries.values_mut() {
+            book.bury(entry);
+        }
+        book.changed();
+    }
+
+    /// Lets the counters of one service, or of all, start at zero.
+    pub(crate) fn zero(&self, id: Option<&ServiceId>) -> Outcome {
+        let mut book = self.book.lock();
+        match id {
+            Some(id) => self.entry_mut(&mut book, id)?.zero(),
+            None => book.entries.values_mut().for_each(Entry::zero),
+        }
+        Ok(())
+    }
+
+    /// Adds a destination to a service.
+    pub(crate) fn add_dest(
+        &self,
+        director: &Director,
+        service: &ServiceId,
+        id: DestId,
+        spec: &DestSpec,
+    ) -> Outcome {
+        let mut book = self.book.lock();
+        let known = self.entry_in(&book, service)?.has(&id);
+        demand(!known, EEXIST, c"the service has this destination")?;
+        check::dest(service, &id, spec)?;
+        check::dest_addr(addr_type(&director.net(), id.addr), spec)?;
+        let serial = self.serial(service)?;
+        let member = book.revive(service, serial, id, spec)?;
+        let (entry, pool) = self.parts(&mut book, director, service)?;
+        entry.add(member, spec, pool)?;
+        book.trash.remove(*service, id);
+        Ok(())
+    }
+
+    /// Changes a destination.
+    pub(crate) fn set_dest(
+        &self,
+        director: &Director,
+        service: &ServiceId,
+        id: &DestId,
+        spec: &DestSpec,
+    ) -> Outcome {
+        let mut book = self.book.lock();
+        let (entry, pool) = self.parts(&mut book, director, service)?;
+        demand(entry.has(id), NO_DEST.error, NO_DEST.text)?;
+        check::dest(service, id, spec)?;
+        entry.edit(id, spec, pool)
+    }
+
+    /// Removes a destination. Its connections stay, and come back to life with it.
+    pub(crate) fn remove_dest(&self, service: &ServiceId, id: &DestId) -> Outcome {
+        let mut book = self.book.lock();
+        let book = &mut *book;
+        let serial = self.serial(service)?;
+        let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
+        let member = entry.remove(id, &mut book.sets)?;
+        book.trash.put(*service, serial, member);
+        Ok(())
+    }
+
+    /// Adds a local address, from which FULLNAT talks to the service's destinations.
+    pub(crate) fn add_local(
+        &self,
+        director: &Director,
+        service: &ServiceId,
+        addr: IpAddr,
+    ) -> Outcome {
+        let mut book = self.book.lock();
+        let (entry, pool) = self.parts(&mut book, director, service)?;
+        check::local_addr(service, addr, addr_type(&director.net(), addr))?;
+        entry.add_local(addr, pool)
+    }
+
+    /// Removes a local address. The connections that use it stay.
+    pub(crate) fn remove_local(&self, service: &ServiceId, addr: IpAddr) -> Outcome {
+        let mut book = self.book.lock();
+        let book = &mut *book;
+        let serial = self.serial(service)?;
+        let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
+        entry.remove_local(addr, &mut book.sets)
+    }
+
+    /// What a change of a service's destinations works on.
+    fn parts<'a>(
+        &self,
+        book: &'a mut Book,
+        director: &Director,
+        service: &ServiceId,
+    ) -> Outcome<(&'a mut Entry, Pool<'a>)> {
+        let serial = self.serial(service)?;
+        let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
+        let pool = Pool {
+            sets: &mut book.sets,
+            range: director.config.lports(),
+        };
+        Ok((entry, pool))
+    }
+
+    /// Forgets what nobody has used for a while. To be called now and then; does something
+    /// every few seconds.
+    pub(crate) fn sweep(&self) {
+        if self.book.lock().sweep() {
+            rcu::synchronize();
+            self.book.lock().sets.drop_idle();
+        }
+    }
+}
+
+const NO_SERVICE: Refusal = Refusal {
+    error: ESRCH,
+    text: c"there is no such service",
+};
+
+impl Book {
+    fn new() -> Self {
+        Self {
+            entries: RBTree::new(),
+            last_serial: 0,
+            generation: 1,
+            trash: Trash::new(),
+            sets: PortSets::new(),
+            swept: Jiffies::now(),
+        }
+    }
+
+    fn changed(&mut self) {
+        self.generation = self.generation.wrapping_add(1).max(1);
+    }
+
+    /// The service with this serial number, unless it is gone.
+    pub(crate) fn get(&self, serial: u64) -> Option<&Entry> {
+        self.entries.get(&serial)
+    }
+
+    /// Calls `f` with the services after `serial`, oldest first, until it fails.
+    pub(crate) fn each_after<E>(
+        &self,
+        mut serial: u64,
+        mut f: impl FnMut(u64, &Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while let Some(next) = self.entries.cursor_lower_bound(&serial.wrapping_add(1)) {
+            let (&number, entry) = next.current();
+            f(number, entry)?;
+            serial = number;
+        }
+        Ok(())
+    }
+
+    /// Forgets old destinations, and says whether there are sets of ports to drop after a grace
+    /// period.
+    fn sweep(&mut self) -> bool {
+        let now = Jiffies::now();
+        if now.since(self.swept) < Jiffies::seconds(SWEEP_INTERVAL) {
+            return false;
+        }
+        self.swept = now;
+        self.trash.sweep(now);
+        self.sets.find_idle()
+    }
+
+    /// A destination for the service with number `serial`: the one that it had before and that
+    /// still has connections, or a new one.
+    fn revive(
+        &self,
+        service: &ServiceId,
+        serial: u64,
+        id: DestId,
+        spec: &DestSpec,
+    ) -> Outcome<Member> {
+        if let Some(grave) = self.trash.get(*service, id) {
+            let zero = (grave.owner == serial).then_some(grave.zero);
+            return Ok(Member::new(grave.dest.clone(), zero));
+        }
+        let dest = Arc::new(Dest::new(id, spec)?, GFP_KERNEL)?;
+        Ok(Member::new(dest, None))
+    }
+
+    /// Takes the destinations of a service that goes into the trash.
+    fn bury(&mut self, entry: &mut Entry) {
+        let (id, serial) = (entry.service.id, entry.service.serial);
+        let trash = &mut self.trash;
+        entry.remove_all(&mut self.sets, |member| trash.put(id, serial, member));
+    }
+}

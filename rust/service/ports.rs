@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The local ports of FULLNAT, and which services share them.
+//!
+//! A local port may serve as many connections at once as their other ends differ. So there is
+//! one set of ports for each protocol, local address, real server and its port, whichever
+//! services have that destination. A destination that keeps the packet's port has one set for
+//! all ports; it can't share its real server and local address with one that names a port, or
+//! both could hand out the same port for the same other end.
+
+use core::net::IpAddr;
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNode};
+use kernel::sync::Arc;
+
+use super::refusal::{refuse, Outcome};
+use super::tree::retain;
+use crate::pool::ports::Ports;
+use crate::sys::lock::BhLock;
+
+/// What a set of ports is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PortKey {
+    pub(super) proto: u8,
+    /// The local address.
+    pub(super) local: IpAddr,
+    /// The real server.
+    pub(super) addr: IpAddr,
+    /// Its port, host order; 0: any.
+    pub(super) port: u16,
+}
+
+/// The local ports towards one real server, from one local address.
+#[pin_data]
+pub(crate) struct PortSet {
+    key: PortKey,
+    #[pin]
+    ports: BhLock<Ports>,
+}
+
+impl PortSet {
+    fn new(key: PortKey) -> impl PinInit<Self> {
+        pin_init!(Self {
+            key,
+            ports <- BhLock::zeroed(),
+        })
+    }
+
+    /// The next free port, host order.
+    pub(super) fn take(&self) -> Option<u16> {
+        self.ports.with(Ports::take)
+    }
+
+    /// Gives back a port when its connection is gone.
+    pub(crate) fn give(&self, port: u16) {
+        self.ports.with(|ports| ports.give(port));
+    }
+
+    /// How many ports are taken.
+    pub(super) fn used(&self) -> u32 {
+        self.ports.with(|ports| ports.used())
+    }
+
+    /// Sets the range, unless a port is taken.
+    fn set_range(&self, (min, max): (u16, u16)) {
+        self.ports.with(|ports| {
+            if ports.used() == 0 {
+                ports.reset(min, max);
+            }
+        });
+    }
+}
+
+/// A set with those who configure with it.
+struct Share {
+    set: Arc<PortSet>,
+    /// Pairs of destination and local address that use it.
+    users: u32,
+    /// Found without users and taken ports, and not wanted since.
+    idle: bool,
+}
+
+/// All sets of a network namespace. They outlive their users as long as ports are taken.
+pub(super) struct PortSets(RBTree<PortKey, Share>);
+
+impl PortSets {
+    pub(super) fn new() -> Self {
+        Self(RBTree::new())
+    }
+
+    /// The set for `key`; a new one, or one that nobody uses, gets the ports of `range`.
+    pub(super) fn acquire(&mut self, key: PortKey, range: (u16, u16)) -> Outcome<Arc<PortSet>> {
+        if let Some(share) = self.0.get_mut(&key) {
+            if share.users == 0 {
+                share.set.set_range(range);
+            }
+            share.users = share.users.saturating_add(1);
+            share.idle = false;
+            return Ok(share.set.clone());
+        }
+        if self.conflicts(&key) {
+            return refuse(
+                EBUSY,
+                c"another service uses this real server with this local address for other ports: give one of them a local address of its own",
+            );
+        }
+        let set = Arc::pin_init(PortSet::new(key), GFP_KERNEL)?;
+        set.set_range(range);
+        let share = Share {
+            set: set.clone(),
+            users: 1,
+            idle: false,
+        };
+        self.0.insert(RBTreeNode::new(key, share, GFP_KERNEL)?);
+        Ok(set)
+    }
+
+    /// Whether there is a set for all ports where `key` names one, or the other way round.
+    fn conflicts(&self, key: &PortKey) -> bool {
+        let any = PortKey { port: 0, ..*key };
+        let first = self.0.cursor_lower_bound(&any);
+        first.is_some_and(|first| {
+            let found = first.current().0;
+            PortKey { port: 0, ..*found } == any && (found.port == 0 || key.port == 0)
+        })
+    }
+
+    /// Ends a use.
+    pub(super) fn release(&mut self, set: &PortSet) {
+        if let Some(share) = self.0.get_mut(&set.key) {
+            share.users = share.users.saturating_sub(1);
+        }
+    }
+
+    /// Looks for sets that can go after a grace period; says whether there are any.
+    pub(super) fn find_idle(&mut self) -> bool {
+        let mut any = false;
+        for share in self.0.values_mut() {
+            share.idle = share.users == 0 && share.set.used() == 0;
+            any |= share.idle;
+        }
+        any
+    }
+
+    /// Drops the sets that [`Self::find_idle`] found and that are idle still: nobody who saw
+    /// them in use is left, so nobody takes a port from them any more.
+    pub(super) fn drop_idle(&mut self) {
+        retain(&mut self.0, |share| !(share.idle && share.set.used() == 0));
+    }
+}

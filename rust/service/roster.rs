@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a service decides by: its destinations and the scheduler's tables, never changed but
+//! replaced as a whole.
+
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use super::dest::Dest;
+use super::id::ServiceId;
+use super::ports::PortSet;
+use super::refusal::{demand, Outcome};
+use crate::sched::{self, Candidate, Change, Flags, Key, Kind};
+use crate::sys::rcu::{Rcu, RcuCell};
+
+/// A service as the packets see it.
+pub(crate) struct Service {
+    pub(crate) id: ServiceId,
+    pub(super) serial: u64,
+    pub(super) roster: RcuCell<Roster>,
+}
+
+impl Service {
+    /// Which one it is; no other service of the namespace ever has the same, nor 0.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Chooses a destination for a new connection.
+    pub(crate) fn schedule<'a>(&'a self, rcu: &'a Rcu, key: &Key) -> Option<Pick<'a>> {
+        self.roster.get(rcu)?.pick(key)
+    }
+}
+
+/// One of a service's local addresses.
+pub(crate) struct LocalAddr {
+    pub(crate) addr: IpAddr,
+    /// Connections refused because no port was left.
+    pub(crate) exhausted: AtomicU64,
+}
+
+/// A local address with its ports towards one destination.
+pub(super) struct Source {
+    pub(super) local: Arc<LocalAddr>,
+    pub(super) ports: Arc<PortSet>,
+}
+
+/// A destination with what FULLNAT needs.
+pub(super) struct Slot {
+    pub(super) dest: Arc<Dest>,
+    /// Empty unless the method is FULLNAT.
+    pub(super) sources: KVec<Source>,
+}
+
+/// A scheduler with its destinations, newest first.
+pub(super) struct Roster {
+    kind: Kind,
+    flags: Flags,
+    slots: KVec<Slot>,
+    table: KVVec<u32>,
+    cursor: AtomicU64,
+    /// Which local address is next.
+    turn: AtomicU32,
+}
+
+impl Roster {
+    /// Works out the tables for `slots`.
+    pub(super) fn build(kind: Kind, flags: Flags, slots: KVec<Slot>) -> Outcome<Self> {
+        let len = slots.len();
+        let mut table = KVVec::from_elem(0, sched::table_len(kind, len), GFP_KERNEL)?;
+        let mut scratch = KVVec::from_elem(0, sched::scratch_len(kind, len), GFP_KERNEL)?;
+        demand(
+            sched::build(kind, &slots, &mut table, &mut scratch).is_ok(),
+            EINVAL,
+            c"this scheduler can't tell so many destinations apart: use another",
+        )?;
+        let cursor = sched::carry(kind, 0, Change::Edited, &table);
+        Ok(Self {
+            kind,
+            flags,
+            slots,
+            table,
+            cursor: AtomicU64::new(cursor),
+            turn: AtomicU32::new(0),
+        })
+    }
+
+    /// Goes on where `old` stands, from which it differs by `change`.
+    pub(super) fn follow(&mut self, old: &Self, change: Change) {
+        if old.kind == self.kind {
+            let cursor = old.cursor.load(Ordering::Relaxed);
+            *self.cursor.get_mut() = sched::carry(self.kind, cursor, change, &self.table);
+        }
+        *self.turn.get_mut() = old.turn.load(Ordering::Relaxed);
+    }
+
+    fn pick(&self, key: &Key) -> Option<Pick<'_>> {
+        let (table, cursor) = (&self.table, &self.cursor);
+        let index = sched::pick(self.kind, self.flags, &self.slots, table, cursor, key)?;
+        let slot = self.slots.get(index)?;
+        Some(Pick {
+            dest: &slot.dest,
+            sources: &slot.sources,
+            turn: &self.turn,
+        })
+    }
+}
+
+/// A destination that was chosen for a new connection.
+pub(crate) struct Pick<'a> {
+    pub(crate) dest: &'a Arc<Dest>,
+    sources: &'a [Source],
+    turn: &'a AtomicU32,
+}
+
+/// A local address and port, taken for one connection.
+pub(crate) struct Local {
+    pub(crate) addr: IpAddr,
+    /// Host order.
+    pub(crate) port: u16,
+    /// Where the port goes back to.
+    pub(crate) set: Arc<PortSet>,
+}
+
+impl Pick<'_> {
+    /// Takes a local port for FULLNAT, the service's local addresses serving in turn. `None`:
+    /// all of them are exhausted, which is counted.
+    pub(crate) fn local(&self) -> Option<Local> {
+        // CAST: an index may wrap around.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
+        let start = turn.checked_rem(self.sources.len())?;
+        let (before, after) = self.sources.split_at_checked(start)?;
+        let local = Iterator::chain(after.iter(), before).find_map(Source::take);
+        if local.is_none() {
+            for source in self.sources {
+                source.local.exhausted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        local
+    }
+}
+
+impl Source {
+    fn take(&self) -> Option<Local> {
+        Some(Local {
+            addr: self.local.addr,
+            port: self.ports.take()?,
+            set: self.ports.clone(),
+        })
+    }
+}
+
+impl Candidate for Slot {
+    fn addr(&self) -> IpAddr {
+        Candidate::addr(&*self.dest)
+    }
+
+    fn port(&self) -> u16 {
+        Candidate::port(&*self.dest)
+    }
+
+    #[inline]
+    fn weight(&self) -> u32 {
+        self.dest.weight()
+    }
+
+    fn last_weight(&self) -> u32 {
+        self.dest.last_weight()
+    }
+
+    #[inline]
+    fn active(&self) -> u32 {
+        self.dest.active()
+    }
+
+    #[inline]
+    fn total(&self) -> u32 {
+        self.dest.total()
+    }
+
+    #[inline]
+    fn usable(&self) -> bool {
+        self.dest.usable()
+    }
+}

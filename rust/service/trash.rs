@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Destinations that were removed, while connections may still hold them.
+//!
+//! Adding a destination that lies here brings it back with its connections, as in IPVS.
+
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNode};
+use kernel::sync::Arc;
+
+use super::dest::Dest;
+use super::entry::Member;
+use super::id::{DestId, ServiceId};
+use super::tree::retain;
+use crate::sched::Candidate;
+use crate::sys::stats::Counts;
+use crate::sys::time::Jiffies;
+
+/// So many seconds after its last connection a destination is forgotten.
+const MEMORY: u32 = 120;
+
+/// A destination of a certain service.
+type Key = (ServiceId, DestId);
+
+/// One that was removed.
+pub(super) struct Grave {
+    pub(super) dest: Arc<Dest>,
+    /// The serial number of the service that had it.
+    pub(super) owner: u64,
+    /// The counters at their last zeroing.
+    pub(super) zero: Counts,
+    /// Since when it was seen without connections.
+    idle: Option<Jiffies>,
+}
+
+/// The destinations that were removed.
+pub(super) struct Trash(RBTree<Key, Grave>);
+
+impl Trash {
+    pub(super) fn new() -> Self {
+        Self(RBTree::new())
+    }
+
+    pub(super) fn get(&self, service: ServiceId, dest: DestId) -> Option<&Grave> {
+        self.0.get(&(service, dest))
+    }
+
+    pub(super) fn remove(&mut self, service: ServiceId, dest: DestId) {
+        self.0.remove(&(service, dest));
+    }
+
+    /// Takes a destination in. Without memory it is forgotten at once: its connections go on
+    /// to their end, but can't be brought back.
+    pub(super) fn put(&mut self, service: ServiceId, owner: u64, member: Member) {
+        let key = (service, member.dest.id());
+        let grave = Grave {
+            dest: member.dest,
+            owner,
+            zero: member.zero,
+            idle: None,
+        };
+        if let Ok(node) = RBTreeNode::new(key, grave, GFP_KERNEL) {
+            self.0.insert(node);
+        }
+    }
+
+    /// Forgets what has had no connections for a while.
+    pub(super) fn sweep(&mut self, now: Jiffies) {
+        retain(&mut self.0, |grave| !grave.is_forgotten(now));
+    }
+}
+
+impl Grave {
+    fn is_forgotten(&mut self, now: Jiffies) -> bool {
+        if self.dest.total() != 0 {
+            self.idle = None;
+            return false;
+        }
+        let idle = *self.idle.get_or_insert(now);
+        now.since(idle) >= Jiffies::seconds(MEMORY)
+    }
+}

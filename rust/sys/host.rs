@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The machine that this runs on.
+
+use super::netns::Net;
+use crate::ffi;
+
+/// Bytes of memory.
+pub(crate) fn ram_bytes() -> u64 {
+    // SAFETY: Always callable.
+    unsafe { ffi::rlvs_ram_bytes() }
+}
+
+/// Whether the administrator of `net` is the machine's, not only a container's.
+pub(crate) fn owns(net: Net) -> bool {
+    // SAFETY: The namespace is valid.
+    unsafe { ffi::rlvs_net_is_initial_user(net.as_ptr()) }
+}

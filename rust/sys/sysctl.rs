@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Numbers under `/proc/sys`, one set for each network namespace.
+//!
+//! C header: [`include/linux/sysctl.h`](srctree/include/linux/sysctl.h)
+
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::bindings;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use super::netns::Net;
+
+/// A limit of a value, which itself is in range.
+#[derive(Clone, Copy)]
+pub(crate) enum Bound {
+    /// This number.
+    At(u32),
+    /// The present value of the one with this index.
+    Of(usize),
+}
+
+/// A number that can be set.
+pub(crate) struct Value {
+    /// Read and written by C, too, in one instruction.
+    now: AtomicU32,
+    name: &'static CStr,
+    min: Bound,
+    max: Bound,
+}
+
+impl Value {
+    /// A value that stands at `now`.
+    pub(crate) const fn new(name: &'static CStr, now: u32, min: Bound, max: Bound) -> Self {
+        let now = AtomicU32::new(now);
+        Self {
+            now,
+            name,
+            min,
+            max,
+        }
+    }
+}
+
+/// A set of numbers.
+pub(crate) struct Values<const N: usize>([Value; N]);
+
+impl<const N: usize> Values<N> {
+    pub(crate) const fn new(values: [Value; N]) -> Self {
+        Self(values)
+    }
+
+    /// Number `index` of the set, 0 if there is none.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: usize) -> u32 {
+        self.0
+            .get(index)
+            .map_or(0, |value| value.now.load(Ordering::Relaxed))
+    }
+
+    /// Where C finds a limit.
+    fn bound(&self, bound: &Bound) -> *mut c_void {
+        match bound {
+            Bound::At(number) => ptr::from_ref(number).cast_mut().cast(),
+            Bound::Of(index) => self
+                .0
+                .get(*index)
+                .map_or(ptr::null_mut(), |value| value.now.as_ptr().cast()),
+        }
+    }
+}
+
+/// A number that can only be read, worked out when it is.
+pub(crate) trait Reading: 'static {
+    const NAME: &'static CStr;
+    fn read(net: &Net) -> u64;
+}
+
+/// A set of values and a reading that are visible; dropping it waits for those who look at them.
+///
+/// # Invariants
+///
+/// `header` is of a registered table, which `table` holds and which refers to `_values`.
+pub(crate) struct Published<R, const N: usize> {
+    header: NonNull<bindings::ctl_table_header>,
+    _table: KVec<bindings::ctl_table>,
+    _values: Arc<Values<N>>,
+    _reading: PhantomData<R>,
+}
+
+// SAFETY: The registration belongs to no thread.
+unsafe impl<R, const N: usize> Send for Published<R, N> {}
+// SAFETY: There is nothing to do with a shared reference.
+unsafe impl<R, const N: usize> Sync for Published<R, N> {}
+
+impl<R: Reading, const N: usize> Published<R, N> {
+    /// Shows `values` and the reading in the folder `path` below `/proc/sys` of `net`.
+    pub(crate) fn new(net: Net, path: &'static CStr, values: Arc<Values<N>>) -> Result<Self> {
+        let mut table = KVec::with_capacity(N.saturating_add(1), GFP_KERNEL)?;
+        for value in &values.0 {
+            table.push(setting(&values, value), GFP_KERNEL)?;
+        }
+        table.push(reading::<R>(net), GFP_KERNEL)?;
+        // SAFETY: The table stays in its allocation, and what it refers to lives, until it is
+        // unregistered.
+        let header = unsafe {
+            let (path, first) = (path.as_char_ptr(), table.as_ptr());
+            bindings::register_net_sysctl_sz(net.as_ptr(), path, first, table.len())
+        };
+        Ok(Self {
+            header: NonNull::new(header).ok_or(ENOMEM)?,
+            _table: table,
+            _values: values,
+            _reading: PhantomData,
+        })
+    }
+}
+
+impl<R, const N: usize> Drop for Published<R, N> {
+    fn drop(&mut self) {
+        // SAFETY: Registered in `new`.
+        unsafe { bindings::unregister_net_sysctl_table(self.header.as_ptr()) };
+    }
+}
+
+fn setting<const N: usize>(values: &Values<N>, value: &Value) -> bindings::ctl_table {
+    bindings::ctl_table {
+        procname: value.name.as_char_ptr(),
+        data: value.now.as_ptr().cast(),
+        maxlen: size_of::<u32>() as c_int,
+        mode: 0o644,
+        proc_handler: Some(bindings::proc_douintvec_minmax),
+        extra1: values.bound(&value.min),
+        extra2: values.bound(&value.max),
+        ..pin_init::zeroed()
+    }
+}
+
+fn reading<R: Reading>(net: Net) -> bindings::ctl_table {
+    bindings::ctl_table {
+        procname: R::NAME.as_char_ptr(),
+        data: net.as_ptr().cast(),
+        maxlen: size_of::<u64>() as c_int,
+        mode: 0o444,
+        proc_handler: Some(show::<R>),
+        ..pin_init::zeroed()
+    }
+}
+
+/// Shows a reading.
+///
+/// # Safety
+///
+/// Called by the kernel with an entry that [`reading`] made, in a table that is registered, and
+/// with what `proc_doulongvec_minmax` wants.
+unsafe extern "C" fn show<R: Reading>(
+    entry: *const bindings::ctl_table,
+    write: c_int,
+    buffer: *mut c_void,
+    len: *mut usize,
+    position: *mut bindings::loff_t,
+) -> c_int {
+    // SAFETY: By the contract; the namespace outlives the registration.
+    let net = unsafe { Net::from_raw((*entry).data.cast()) };
+    let mut number: c_ulong = R::read(&net) as c_ulong;
+    let copy = bindings::ctl_table {
+        data: (&raw mut number).cast(),
+        maxlen: size_of::<c_ulong>() as c_int,
+        ..pin_init::zeroed()
+    };
+    // SAFETY: `copy` refers to `number`, and the rest is as the kernel gave it.
+    unsafe { bindings::proc_doulongvec_minmax(&copy, write, buffer, len, position) }
+}
