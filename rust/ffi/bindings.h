@@ -11,3 +11,4 @@
 #include <net/ip.h>
 #include <net/net_namespace.h>
 #include "shim.h"
+#include "shim_control.h"

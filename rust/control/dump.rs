@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Dumps: lists that go out in parts, each of which continues where the one before ended.
+//!
+//! When what is listed has changed between two parts, the receiver is told to ask again. That
+//! is not so for counters, nor for single connections, which come and go all the time: each
+//! that lives through the whole dump is in it once.
+
+use kernel::prelude::*;
+
+use super::genl::subject;
+use super::write;
+use crate::director::Director;
+use crate::flow::{self, FlowTable};
+use crate::service::Entry;
+use crate::sys::genl::{Dump, Message};
+use crate::sys::rcu;
+use crate::wire::uapi::cmd;
+
+/// All services, oldest first. Remembers the serial number of the last.
+pub(super) fn services(dump: &mut Dump<'_>, director: &Director) -> Result {
+    director.services.read(|book| {
+        dump.generation(book.generation);
+        let [last, _] = dump.cursor();
+        book.each_after(last, |serial, entry| {
+            dump.message(cmd::NEW_SERVICE, |m| write::service(m, entry))?;
+            dump.remember([serial, 0]);
+            Ok(())
+        })
+    })
+}
+
+/// Part of a service's list: calls back for each item from the given number on.
+type List = fn(&Entry, usize, &mut dyn FnMut(Fill<'_>) -> Result) -> Result;
+
+/// Writes an item.
+pub(super) type Fill<'a> = &'a dyn Fn(&mut Message<'_>) -> Result;
+
+/// What belongs to the service that the request names. Remembers the service's serial number
+/// and the number of the next item.
+pub(super) fn of_service(
+    dump: &mut Dump<'_>,
+    director: &Director,
+    command: u8,
+    list: List,
+) -> Result {
+    let id = subject(dump.request()).map_err(|fault| fault.report(dump.request()))?;
+    director.services.read(|book| {
+        let [serial, first] = dump.cursor();
+        let entry = match serial {
+            0 => director.services.entry_in(book, &id).ok(),
+            serial => book.get(serial),
+        };
+        let Some(entry) = entry else {
+            // It was there when the dump began.
+            dump.generation(u32::MAX);
+            return Ok(());
+        };
+        dump.generation(entry.generation);
+        let serial = entry.service().serial();
+        let mut next = first;
+        dump.remember([serial, next]);
+        list(entry, usize::try_from(first)?, &mut |fill| {
+            dump.message(command, fill)?;
+            next = next.wrapping_add(1);
+            dump.remember([serial, next]);
+            Ok(())
+        })
+    })
+}
+
+/// The destinations, newest first.
+pub(super) fn members(
+    entry: &Entry,
+    first: usize,
+    each: &mut dyn FnMut(Fill<'_>) -> Result,
+) -> Result {
+    let mut members = entry.members().iter().skip(first);
+    members.try_for_each(|member| each(&|m| write::member(m, member)))
+}
+
+/// The local addresses, oldest first.
+pub(super) fn locals(
+    entry: &Entry,
+    first: usize,
+    each: &mut dyn FnMut(Fill<'_>) -> Result,
+) -> Result {
+    let mut locals = entry.locals().skip(first);
+    locals.try_for_each(|(local, conns)| each(&|m| write::local(m, local, conns)))
+}
+
+/// All connections, IPv4 first. Remembers the family and the number of the next bucket.
+pub(super) fn flows(dump: &mut Dump<'_>, director: &Director) -> Result {
+    dump.generation(u32::try_from(director.buckets()).unwrap_or(u32::MAX));
+    if let [0, _] = dump.cursor() {
+        flows_of(dump, 0, &director.flows4)?;
+        dump.remember([1, 0]);
+    }
+    flows_of(dump, 1, &director.flows6)
+}
+
+fn flows_of<A: flow::Family>(dump: &mut Dump<'_>, family: u64, table: &FlowTable<A>) -> Result {
+    let [_, next] = dump.cursor();
+    let mut next = Some(usize::try_from(next)?);
+    while let Some(bucket) = next {
+        // A bucket goes out whole, or with the next part.
+        dump.remember([family, bucket as u64]);
+        let mark = dump.mark();
+        let mut result = Ok(());
+        next = rcu::read(|rcu| {
+            table.list(rcu, bucket, |flow| {
+                if result.is_ok() {
+                    result = dump.message(cmd::NEW_CONN, |m| write::flow(m, &flow));
+                }
+            })
+        });
+        if result.is_err() {
+            dump.cut(mark);
+            return result;
+        }
+        if bucket % 1024 == 0 {
+            rcu::cond_resched();
+        }
+    }
+    Ok(())
+}

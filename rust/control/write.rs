@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From what there is to attributes.
+
+use core::net::IpAddr;
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
+
+use crate::config::Config;
+use crate::director::Director;
+use crate::flow::list::FlowView;
+use crate::sched::Candidate;
+use crate::service::{Entry, LocalAddr, Member};
+use crate::sys::genl::Message;
+use crate::sys::stats::Counts;
+use crate::wire::uapi::{
+    af, attr, conn, dest, info, laddr, proto, stats, svc, svc_flags, tun, ADDR_LEN, IPVS_VERSION,
+};
+
+/// The version of this module.
+const VERSION: &str = "0.1.0";
+
+/// A service.
+pub(super) fn service(message: &mut Message<'_>, entry: &Entry) -> Result {
+    let id = entry.service().id;
+    message.nest(attr::SERVICE, |m| {
+        m.u16(svc::AF, family(id.addr))?;
+        m.u16(svc::PROTOCOL, id.proto.into())?;
+        m.bytes(svc::ADDR, &sixteen(id.addr))?;
+        m.be16(svc::PORT, id.port)?;
+        m.str(svc::SCHED_NAME, entry.spec.kind.name())?;
+        m.bytes(svc::FLAGS, &flags(entry.spec.flags))?;
+        m.u32(svc::TIMEOUT, entry.spec.timeout)?;
+        m.bytes(svc::NETMASK, &entry.spec.netmask)?;
+        counters(m, &entry.counts(), svc::STATS, svc::STATS64)
+    })
+}
+
+/// All flags are meant.
+fn flags(flags: u32) -> [u8; 8] {
+    let flags = flags | svc_flags::HASHED;
+    (u64::from(u32::MAX) << 32 | u64::from(flags)).to_ne_bytes()
+}
+
+/// A destination.
+pub(super) fn member(message: &mut Message<'_>, member: &Member) -> Result {
+    let (target, spec) = (&*member.dest, member.dest.spec());
+    let (active, total) = (target.active(), target.total());
+    message.nest(attr::DEST, |m| {
+        m.bytes(dest::ADDR, &sixteen(target.addr))?;
+        m.be16(dest::PORT, target.port)?;
+        m.u32(dest::FWD_METHOD, spec.method.into())?;
+        m.u32(dest::WEIGHT, spec.weight)?;
+        m.u8(dest::TUN_TYPE, tun::IPIP)?;
+        m.be16(dest::TUN_PORT, 0)?;
+        m.u16(dest::TUN_FLAGS, 0)?;
+        m.u32(dest::U_THRESH, spec.upper)?;
+        m.u32(dest::L_THRESH, spec.lower)?;
+        m.u32(dest::ACTIVE_CONNS, active)?;
+        m.u32(dest::INACT_CONNS, total.saturating_sub(active))?;
+        m.u32(dest::PERSIST_CONNS, 0)?;
+        m.u16(dest::ADDR_FAMILY, family(target.addr))?;
+        counters(m, &member.counts(), dest::STATS, dest::STATS64)
+    })
+}
+
+/// Counters twice, as IPVS has them. Rates are not measured: they are 0.
+fn counters(m: &mut Message<'_>, counts: &Counts, short: u16, long: u16) -> Result {
+    let packets = [
+        (stats::CONNS, counts.conns),
+        (stats::INPKTS, counts.inpkts),
+        (stats::OUTPKTS, counts.outpkts),
+    ];
+    let bytes = [
+        (stats::INBYTES, counts.inbytes),
+        (stats::OUTBYTES, counts.outbytes),
+    ];
+    m.nest(short, |m| {
+        for (kind, count) in packets {
+            // CAST: keeps the lower half, as IPVS does.
+            m.u32(kind, count as u32)?;
+        }
+        for (kind, count) in bytes {
+            m.u64(kind, count)?;
+        }
+        RATES.iter().try_for_each(|&kind| m.u32(kind, 0))
+    })?;
+    m.nest(long, |m| {
+        for (kind, count) in Iterator::chain(packets.into_iter(), bytes) {
+            m.u64(kind, count)?;
+        }
+        RATES.iter().try_for_each(|&kind| m.u64(kind, 0))
+    })
+}
+
+const RATES: [u16; 5] = [
+    stats::CPS,
+    stats::INPPS,
+    stats::OUTPPS,
+    stats::INBPS,
+    stats::OUTBPS,
+];
+
+/// A local address that so many connections use.
+pub(super) fn local(message: &mut Message<'_>, local: &LocalAddr, conns: u64) -> Result {
+    message.nest(attr::LADDR, |m| {
+        m.bytes(laddr::ADDR, &sixteen(local.addr))?;
+        m.u16(laddr::ADDR_FAMILY, family(local.addr))?;
+        m.u64(laddr::CONNS, conns)?;
+        m.u64(laddr::EXHAUSTED, local.exhausted.load(Ordering::Relaxed))
+    })
+}
+
+/// A connection.
+pub(super) fn flow(message: &mut Message<'_>, flow: &FlowView) -> Result {
+    let (client, service, target) = (flow.client, flow.service, flow.dest);
+    message.nest(attr::CONN, |m| {
+        m.u16(conn::ADDR_FAMILY, family(client.0))?;
+        m.u16(conn::PROTOCOL, flow.proto.into())?;
+        m.bytes(conn::CADDR, &sixteen(client.0))?;
+        m.be16(conn::CPORT, client.1)?;
+        m.bytes(conn::VADDR, &sixteen(service.0))?;
+        m.be16(conn::VPORT, service.1)?;
+        m.bytes(conn::DADDR, &sixteen(target.0))?;
+        m.be16(conn::DPORT, target.1)?;
+        m.u16(conn::DEST_FAMILY, family(target.0))?;
+        if let Some((addr, port)) = flow.local {
+            m.bytes(conn::LADDR, &sixteen(addr))?;
+            m.be16(conn::LPORT, port)?;
+        }
+        m.str(conn::STATE, flow.state)?;
+        m.u32(conn::EXPIRES, flow.expires)?;
+        m.u32(conn::FWD_METHOD, flow.method)
+    })
+}
+
+/// The time-outs that can be set.
+pub(super) fn timeouts(m: &mut Message<'_>, config: &Config) -> Result {
+    use crate::state::tcp::State;
+    // CAST: 6 and 17.
+    let (tcp, udp) = (proto::TCP as u8, proto::UDP as u8);
+    let established = config.timeout(tcp, State::Established as u8);
+    m.u32(attr::TIMEOUT_TCP, established)?;
+    m.u32(
+        attr::TIMEOUT_TCP_FIN,
+        config.timeout(tcp, State::FinWait as u8),
+    )?;
+    m.u32(attr::TIMEOUT_UDP, config.timeout(udp, 0))
+}
+
+/// The whole.
+pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
+    let buckets = u32::try_from(director.buckets()).unwrap_or(u32::MAX);
+    let drops = &director.drops;
+    m.u32(info::VERSION, IPVS_VERSION)?;
+    m.u32(info::CONN_TAB_SIZE, buckets)?;
+    m.u64(info::CONNS, director.conns())?;
+    m.u64(info::CONN_MAX, director.config.conn_max())?;
+    m.u64(info::DROP_LIMIT, drops.limit.load(Ordering::Relaxed))?;
+    m.u64(info::DROP_PORTS, drops.ports.load(Ordering::Relaxed))?;
+    m.u64(info::DROP_NOMEM, drops.nomem.load(Ordering::Relaxed))?;
+    m.str(info::MODULE_VERSION, VERSION)
+}
+
+fn family(addr: IpAddr) -> u16 {
+    match addr {
+        IpAddr::V4(_) => af::INET,
+        IpAddr::V6(_) => af::INET6,
+    }
+}
+
+/// An address as an attribute carries it: IPv4 in the first four bytes.
+fn sixteen(addr: IpAddr) -> [u8; ADDR_LEN] {
+    match addr {
+        IpAddr::V4(addr) => {
+            let [a, b, c, d] = addr.octets();
+            let mut bytes = [0; ADDR_LEN];
+            if let Some(first) = bytes.first_chunk_mut() {
+                *first = [a, b, c, d];
+            }
+            bytes
+        }
+        IpAddr::V6(addr) => addr.octets(),
+    }
+}

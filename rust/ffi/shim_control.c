@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Generic netlink messages and what the defaults follow from. */
+#include <linux/mm.h>
+#include <linux/user_namespace.h>
+#include <net/genetlink.h>
+
+#include "shim_control.h"
+
+struct net *rlvs_genl_net(const struct genl_info *info)
+{
+	return genl_info_net(info);
+}
+
+struct genl_info *rlvs_genl_dump_info(struct netlink_callback *cb)
+{
+	return &((struct genl_dumpit_info *)cb->data)->info;
+}
+
+struct sk_buff *rlvs_genl_new(void)
+{
+	return genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+}
+
+void rlvs_genl_free(struct sk_buff *msg)
+{
+	nlmsg_free(msg);
+}
+
+/* Sends @msg to who asked; frees it in any case. */
+int rlvs_genl_reply(struct sk_buff *msg, struct genl_info *info)
+{
+	return genlmsg_reply(msg, info);
+}
+
+void rlvs_genl_end(struct sk_buff *msg, void *header)
+{
+	genlmsg_end(msg, header);
+}
+
+void rlvs_genl_cancel(struct sk_buff *msg, void *header)
+{
+	genlmsg_cancel(msg, header);
+}
+
+/* A part of a dump, marked if cb->seq has changed since the part before. */
+void *rlvs_genl_dump_start(struct sk_buff *msg, struct netlink_callback *cb,
+			   const struct genl_family *family, u8 cmd)
+{
+	void *header = genlmsg_put(msg, NETLINK_CB(cb->skb).portid,
+				   cb->nlh->nlmsg_seq, family, NLM_F_MULTI,
+				   cmd);
+
+	if (header)
+		genl_dump_check_consistent(cb, header);
+	return header;
+}
+
+/* Without NLA_F_NESTED, as IPVS writes them. */
+struct nlattr *rlvs_nest_start(struct sk_buff *msg, int type)
+{
+	return nla_nest_start_noflag(msg, type);
+}
+
+void rlvs_nest_end(struct sk_buff *msg, struct nlattr *nest)
+{
+	nla_nest_end(msg, nest);
+}
+
+u64 rlvs_ram_bytes(void)
+{
+	return (u64)totalram_pages() << PAGE_SHIFT;
+}
+
+/* Whether the namespace belongs to the machine's own user namespace. */
+bool rlvs_net_is_initial_user(const struct net *net)
+{
+	return net->user_ns == &init_user_ns;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Configuration: prototypes of shim_control.c that both it and bindgen read. */
+#ifndef RLVS_SHIM_CONTROL_H
+#define RLVS_SHIM_CONTROL_H
+
+#include <linux/types.h>
+
+struct genl_family;
+struct genl_info;
+struct net;
+struct netlink_callback;
+struct nlattr;
+struct sk_buff;
+
+struct net *rlvs_genl_net(const struct genl_info *info);
+struct genl_info *rlvs_genl_dump_info(struct netlink_callback *cb);
+struct sk_buff *rlvs_genl_new(void);
+void rlvs_genl_free(struct sk_buff *msg);
+int rlvs_genl_reply(struct sk_buff *msg, struct genl_info *info);
+void rlvs_genl_end(struct sk_buff *msg, void *header);
+void rlvs_genl_cancel(struct sk_buff *msg, void *header);
+void *rlvs_genl_dump_start(struct sk_buff *msg, struct netlink_callback *cb,
+			   const struct genl_family *family, u8 cmd);
+struct nlattr *rlvs_nest_start(struct sk_buff *msg, int type);
+void rlvs_nest_end(struct sk_buff *msg, struct nlattr *nest);
+
+u64 rlvs_ram_bytes(void);
+bool rlvs_net_is_initial_user(const struct net *net);
+
+#endif
