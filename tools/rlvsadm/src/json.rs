@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Listings as JSON: always numeric, always with all counters in full.
+
+use serde::Serialize;
+
+use crate::address::{Endpoint, Proto, ServiceId};
+use crate::flags;
+use crate::model::{Conn, Dest, Entry, Info, Laddr, Method, Stats, Timeouts};
+
+#[derive(Serialize)]
+struct Table<'a> {
+    version: String,
+    size: u32,
+    services: Vec<Service<'a>>,
+}
+
+#[derive(Serialize)]
+struct Service<'a> {
+    #[serde(flatten)]
+    id: ServiceId,
+    scheduler: &'a str,
+    flags: Vec<&'static str>,
+    stats: Stats,
+    local_addresses: &'a [Laddr],
+    destinations: Vec<Destination>,
+}
+
+#[derive(Serialize)]
+struct Destination {
+    #[serde(flatten)]
+    endpoint: Endpoint,
+    forward: Method,
+    weight: u32,
+    upper_threshold: u32,
+    lower_threshold: u32,
+    active_connections: u32,
+    inactive_connections: u32,
+    persistent_connections: u32,
+    stats: Stats,
+}
+
+#[derive(Serialize)]
+struct Connection<'a> {
+    protocol: Proto,
+    forward: Method,
+    state: &'a str,
+    expires: u32,
+    client: Endpoint,
+    #[serde(rename = "virtual")]
+    virt: Endpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local: Option<Endpoint>,
+    destination: Endpoint,
+}
+
+#[derive(Serialize)]
+struct Module<'a> {
+    module_version: &'a str,
+    version: String,
+    size: u32,
+    connections: u64,
+    connections_max: u64,
+    refused_limit: u64,
+    refused_ports: u64,
+    refused_memory: u64,
+}
+
+#[derive(Serialize)]
+struct LocalAddresses<'a> {
+    #[serde(flatten)]
+    id: ServiceId,
+    local_addresses: &'a [Laddr],
+}
+
+/// All services, with the version and the size that ipvsadm prints above them.
+pub fn table(info: &Info, entries: &[Entry]) -> String {
+    print(&Table {
+        version: info.ipvs_version(),
+        size: info.table_size,
+        services: entries.iter().map(service).collect(),
+    })
+}
+
+fn service(entry: &Entry) -> Service<'_> {
+    let service = &entry.service;
+    Service {
+        id: service.id,
+        scheduler: &service.scheduler,
+        flags: flags::names(service.flags, &service.scheduler),
+        stats: service.stats,
+        local_addresses: &entry.laddrs,
+        destinations: entry.dests.iter().map(destination).collect(),
+    }
+}
+
+fn destination(dest: &Dest) -> Destination {
+    Destination {
+        endpoint: dest.endpoint,
+        forward: dest.method,
+        weight: dest.weight,
+        upper_threshold: dest.upper,
+        lower_threshold: dest.lower,
+        active_connections: dest.active,
+        inactive_connections: dest.inactive,
+        persistent_connections: dest.persistent,
+        stats: dest.stats,
+    }
+}
+
+/// The connections.
+pub fn connections(conns: &[Conn]) -> String {
+    print(&conns.iter().map(connection).collect::<Vec<_>>())
+}
+
+fn connection(conn: &Conn) -> Connection<'_> {
+    Connection {
+        protocol: conn.protocol,
+        forward: conn.method,
+        state: &conn.state,
+        expires: conn.expires,
+        client: conn.client,
+        virt: conn.virt,
+        local: conn.local,
+        destination: conn.dest,
+    }
+}
+
+/// The time-outs in seconds.
+pub fn timeouts(timeouts: &Timeouts) -> String {
+    print(timeouts)
+}
+
+/// The module.
+pub fn info(info: &Info) -> String {
+    print(&Module {
+        module_version: &info.module_version,
+        version: info.ipvs_version(),
+        size: info.table_size,
+        connections: info.conns,
+        connections_max: info.conn_max,
+        refused_limit: info.drop_limit,
+        refused_ports: info.drop_ports,
+        refused_memory: info.drop_nomem,
+    })
+}
+
+/// The services' local addresses.
+pub fn laddrs(entries: &[Entry]) -> String {
+    let local = |entry| {
+        let Entry {
+            service, laddrs, ..
+        }: &Entry = entry;
+        LocalAddresses {
+            id: service.id,
+            local_addresses: laddrs,
+        }
+    };
+    print(&entries.iter().map(local).collect::<Vec<_>>())
+}
+
+/// # Panics
+/// Never: what is printed here has no map whose keys are not strings, and writing to a string does not fail.
+fn print(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("plain values are JSON");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Listings as ipvsadm prints them, to the byte.
+
+use std::net::IpAddr;
+
+use crate::address::{Endpoint, Proto};
+use crate::command::{Format, View};
+use crate::flags;
+use crate::model::{Conn, Dest, Entry, Info, Service, Stats, Timeouts};
+use crate::names::{label, Names};
+
+/// Widths at which ipvsadm cuts the name of an IPv4 service and destination.
+const SERVICE_WIDTH: usize = 33;
+const DEST_WIDTH: usize = 28;
+
+/// The first line of a listing of all services.
+pub fn header(info: &Info) -> String {
+    let version = info.ipvs_version();
+    format!(
+        "IP Virtual Server version {version} (size={})\n",
+        info.table_size
+    )
+}
+
+/// The column titles, the services and their destinations.
+pub fn services(entries: &[Entry], format: Format, names: &dyn Names) -> String {
+    let entries = entries.iter().map(|entry| service(entry, format, names));
+    title(format.view) + &entries.collect::<String>()
+}
+
+fn title(view: View) -> String {
+    const SERVICE: &str = "Prot LocalAddress:Port";
+    const DEST: &str = "  -> RemoteAddress:Port";
+    let columns = match view {
+        View::Plain => {
+            return format!(
+                "{SERVICE} Scheduler Flags\n\
+                 {DEST}           Forward Weight ActiveConn InActConn\n"
+            )
+        }
+        View::Stats => counters(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]),
+        View::Rate => counters(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]),
+        View::Thresholds => {
+            format!(
+                " {:<10} {:<10} {:<10} {:<10}",
+                "Uthreshold", "Lthreshold", "ActiveConn", "InActConn"
+            )
+        }
+        View::Persistent => {
+            format!(
+                " {:<9} {:<11} {:<10} {:<10}",
+                "Weight", "PersistConn", "ActiveConn", "InActConn"
+            )
+        }
+    };
+    format!("{SERVICE:<33}{columns}\n{DEST}\n")
+}
+
+fn counters(titles: [&str; 5]) -> String {
+    titles.map(|title| format!(" {title:>8}")).concat()
+}
+
+fn service(entry: &Entry, format: Format, names: &dyn Names) -> String {
+    let service = &entry.service;
+    let protocol = service.id.protocol;
+    let name = label(service.id.endpoint, protocol, format.numeric, names);
+    let name = format!("{protocol:<4} {name}");
+    let name = cut(name, service.id.endpoint, SERVICE_WIDTH);
+    let columns = match format.view {
+        View::Stats => format!("{name:<33}{}", totals(&service.stats, format.exact)),
+        View::Rate => format!("{name:<33}{}", rates(&service.stats, format.exact)),
+        _ => format!("{name} {}{}", service.scheduler, flag_list(service)),
+    };
+    let dests = entry.dests.iter().map(|d| dest(d, protocol, format, names));
+    format!("{columns}\n{}", dests.collect::<String>())
+}
+
+fn flag_list(service: &Service) -> String {
+    let names = flags::names(service.flags, &service.scheduler);
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", names.join(","))
+}
+
+fn dest(dest: &Dest, protocol: Proto, format: Format, names: &dyn Names) -> String {
+    let name = label(dest.endpoint, protocol, format.numeric, names);
+    let name = cut(name, dest.endpoint, DEST_WIDTH);
+    let Dest {
+        weight,
+        upper,
+        lower,
+        active,
+        inactive,
+        persistent,
+        stats,
+        ..
+    } = dest;
+    let columns = match format.view {
+        View::Plain => {
+            let method = dest.method.name();
+            format!(" {method:<7} {weight:<6} {active:<10} {inactive:<10}")
+        }
+        View::Stats => totals(stats, format.exact),
+        View::Rate => dest_rates(stats, format.exact),
+        View::Thresholds => format!(" {upper:<10} {lower:<10} {active:<10} {inactive:<10}"),
+        View::Persistent => format!(" {weight:<9} {persistent:<11} {active:<10} {inactive:<10}"),
+    };
+    format!("  -> {name:<28}{columns}\n")
+}
+
+fn cut(name: String, endpoint: Endpoint, width: usize) -> String {
+    match endpoint.address {
+        IpAddr::V4(_) => name.chars().take(width).collect(),
+        IpAddr::V6(_) => name,
+    }
+}
+
+fn totals(stats: &Stats, exact: bool) -> String {
+    let Stats {
+        conns,
+        inpkts,
+        outpkts,
+        inbytes,
+        outbytes,
+        ..
+    } = *stats;
+    [conns, inpkts, outpkts, inbytes, outbytes]
+        .map(|value| number(value, exact))
+        .concat()
+}
+
+fn rates(stats: &Stats, exact: bool) -> String {
+    let Stats {
+        cps,
+        inpps,
+        outpps,
+        inbps,
+        outbps,
+        ..
+    } = *stats;
+    [cps, inpps, outpps, inbps, outbps]
+        .map(|value| number(value, exact))
+        .concat()
+}
+
+/// A destination's connections and packets a second are never rounded.
+fn dest_rates(stats: &Stats, exact: bool) -> String {
+    let whole = [stats.cps, stats.inpps, stats.outpps].map(|value| format!(" {value:>8}"));
+    let bytes = [stats.inbps, stats.outbps].map(|value| number(value, exact));
+    whole.concat() + &bytes.concat()
+}
+
+/// A number nine wide, in thousands (K), millions (M) … where it would not fit, unless it is to be exact.
+fn number(value: u64, exact: bool) -> String {
+    const K: u64 = 1_000;
+    const M: u64 = 1_000 * K;
+    const G: u64 = 1_000 * M;
+    const T: u64 = 1_000 * G;
+    match value {
+        _ if exact => {
+            let digits = value.to_string();
+            let width = 9.max(digits.len() + 1);
+            format!("{digits:>width$}")
+        }
+        0..100_000_000 => format!("{value:>9}"),
+        100_000_000..G => format!("{:>8}K", value / K),
+        G..100_000_000_000 => format!("{:>8}M", value / M),
+        100_000_000_000..100_000_000_000_000 => format!("{:>8}G", value / G),
+        _ => format!("{:>8}T", value / T),
+    }
+}
+
+/// The connections.
+pub fn connections(conns: &[Conn], format: Format, names: &dyn Names) -> String {
+    let title = "IPVS connection entries\npro expire state       source             virtual            destination";
+    let title = match format.persistent {
+        false => format!("{title}\n"),
+        true => format!("{title}        {:<16} {}\n", "pe name", "pe_data"),
+    };
+    let rows = conns.iter().map(|conn| connection(conn, format, names));
+    title + &rows.collect::<String>()
+}
+
+fn connection(conn: &Conn, format: Format, names: &dyn Names) -> String {
+    let protocol = conn.protocol;
+    let [client, virt, dest] = [conn.client, conn.virt, conn.dest]
+        .map(|endpoint| label(endpoint, protocol, format.numeric, names));
+    let expires = format!("{:02}:{:02}", conn.expires / 60, conn.expires % 60);
+    let state = &conn.state;
+    format!("{protocol:<3} {expires:<6} {state:<11} {client:<18} {virt:<18} {dest}\n")
+}
+
+/// The time-outs.
+pub fn timeouts(timeouts: &Timeouts) -> String {
+    let Timeouts { tcp, tcp_fin, udp } = timeouts;
+    format!("Timeout (tcp tcpfin udp): {tcp} {tcp_fin} {udp}\n")
+}
+
+/// The module: what ipvsadm has no listing for.
+pub fn info(info: &Info) -> String {
+    let rows = [
+        ("connection table buckets", u64::from(info.table_size)),
+        ("connections", info.conns),
+        ("connections at most", info.conn_max),
+        ("new connections refused:", 0),
+        ("  at the most", info.drop_limit),
+        ("  no local port left", info.drop_ports),
+        ("  no memory", info.drop_nomem),
+    ];
+    let rows = rows.map(|(name, value)| match name.ends_with(':') {
+        true => format!("{name}\n"),
+        false => format!("{name:<25} {value:>20}\n"),
+    });
+    let version = info.ipvs_version();
+    format!(
+        "rlvs {} (IPVS {version})\n{}",
+        info.module_version,
+        rows.concat()
+    )
+}
+
+/// The services' local addresses, as the FULLNAT tools list them.
+pub fn laddrs(entries: &[Entry], numeric: bool, names: &dyn Names) -> String {
+    let title = laddr_row("VIP:VPORT", "TOTAL", "LADDR", "EXHAUSTED", "CONNS");
+    let rows = entries.iter().map(|entry| {
+        let id = entry.service.id;
+        let name = label(id.endpoint, id.protocol, numeric, names);
+        let total = entry.laddrs.len().to_string();
+        let laddrs = entry.laddrs.iter().map(|laddr| {
+            let [exhausted, conns] = [laddr.exhausted, laddr.conns].map(|n| n.to_string());
+            laddr_row("", "", &laddr.address.to_string(), &exhausted, &conns)
+        });
+        laddr_row(&name, &total, "", "", "") + &laddrs.collect::<String>()
+    });
+    title + &rows.collect::<String>()
+}
+
+fn laddr_row(service: &str, total: &str, laddr: &str, exhausted: &str, conns: &str) -> String {
+    let row = format!("{service:<20} {total:<8} {laddr:<20} {exhausted:<10} {conns}");
+    format!("{}\n", row.trim_end())
+}
+
+#[cfg(test)]
+mod tests;
