@@ -61,7 +61,6 @@ void rlvs_cond_resched(void);
 #define RLVS_SKB_GSO 8
 #define RLVS_SKB_ROUTED 16
 #define RLVS_SKB_NODEFRAG 32
-#define RLVS_SKB_ROUTE_LOCAL 64
 
 u32 rlvs_skb_facts(const struct sk_buff *skb);
 bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len);

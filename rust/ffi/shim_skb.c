@@ -25,15 +25,6 @@ static bool nodefrag(const struct sk_buff *skb)
 	       inet_test_bit(NODEFRAG, skb->sk);
 }
 
-static bool route_local(const struct sk_buff *skb)
-{
-	const struct dst_entry *dst = skb_dst(skb);
-
-	if (skb->protocol == htons(ETH_P_IPV6))
-		return dst_rt6_info(dst)->rt6i_flags & RTF_LOCAL;
-	return dst_rtable(dst)->rt_flags & RTCF_LOCAL;
-}
-
 /* RLVS_SKB_*: all that the hooks ask about a packet's bits, in one call. */
 u32 rlvs_skb_facts(const struct sk_buff *skb)
 {
@@ -47,11 +38,8 @@ u32 rlvs_skb_facts(const struct sk_buff *skb)
 		facts |= RLVS_SKB_PARTIAL;
 	if (skb_is_gso(skb))
 		facts |= RLVS_SKB_GSO;
-	if (skb_valid_dst(skb)) {
+	if (skb_valid_dst(skb))
 		facts |= RLVS_SKB_ROUTED;
-		if (route_local(skb))
-			facts |= RLVS_SKB_ROUTE_LOCAL;
-	}
 	if (nodefrag(skb))
 		facts |= RLVS_SKB_NODEFRAG;
 	return facts;

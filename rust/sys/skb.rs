@@ -60,11 +60,6 @@ impl Facts {
         self.0 & ffi::RLVS_SKB_ROUTED != 0
     }
 
-    /// Its route ends here.
-    pub(crate) fn route_local(self) -> bool {
-        self.0 & ffi::RLVS_SKB_ROUTE_LOCAL != 0
-    }
-
     /// It is from a raw socket that wants it untouched.
     pub(crate) fn nodefrag(self) -> bool {
         self.0 & ffi::RLVS_SKB_NODEFRAG != 0
