@@ -63,11 +63,9 @@ pub(crate) fn put_addresses<A: Addr>(bytes: &mut [u8], at: usize, src: A, dst: A
 
 #[inline(always)]
 fn put_addr<A: Addr>(place: &mut [u8], addr: A) -> Option<Delta> {
-    let mut old = [0; 16];
-    let old = old.get_mut(..A::LEN)?;
-    old.copy_from_slice(place);
+    let old = A::read(place)?;
     addr.write(place)?;
-    Some(Delta::default().bytes(old, place))
+    Some(A::delta(old, addr))
 }
 
 /// Sets both ports of the header at `at`.

@@ -4,6 +4,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::csum::Delta;
 use crate::hash::siphash::siphash13;
 
 /// What an IP header's layout gives for an address family.
@@ -18,6 +19,8 @@ pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
     fn read(bytes: &[u8]) -> Option<Self>;
     /// Writes the address to `bytes`, which must be [`Addr::LEN`] long.
     fn write(self, bytes: &mut [u8]) -> Option<()>;
+    /// What it does to a checksum that one address takes another's place.
+    fn delta(old: Self, new: Self) -> Delta;
     /// The address out of either family, if it is of this one.
     fn of(addr: IpAddr) -> Option<Self>;
     /// A hash of the tuple and protocol that nobody without `key` can steer.
@@ -44,6 +47,11 @@ impl Addr for Ipv4Addr {
     fn write(self, bytes: &mut [u8]) -> Option<()> {
         *<&mut [u8; 4]>::try_from(bytes).ok()? = self.octets();
         Some(())
+    }
+
+    #[inline(always)]
+    fn delta(old: Self, new: Self) -> Delta {
+        Delta::default().long(old.to_bits(), new.to_bits())
     }
 
     fn of(addr: IpAddr) -> Option<Self> {
@@ -74,6 +82,16 @@ impl Addr for Ipv6Addr {
     fn write(self, bytes: &mut [u8]) -> Option<()> {
         *<&mut [u8; 16]>::try_from(bytes).ok()? = self.octets();
         Some(())
+    }
+
+    #[inline(always)]
+    fn delta(old: Self, new: Self) -> Delta {
+        let (old, new) = (old.to_bits(), new.to_bits());
+        Delta::default()
+            .long(old as u32, new as u32)
+            .long((old >> 32) as u32, (new >> 32) as u32)
+            .long((old >> 64) as u32, (new >> 64) as u32)
+            .long((old >> 96) as u32, (new >> 96) as u32)
     }
 
     fn of(addr: IpAddr) -> Option<Self> {

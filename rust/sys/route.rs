@@ -47,9 +47,11 @@ pub(super) fn be32(addr: Ipv4Addr) -> u32 {
 /// An IPv6 address as C holds it.
 #[inline(always)]
 pub(super) fn in6(addr: Ipv6Addr) -> bindings::in6_addr {
-    let mut raw = bindings::in6_addr::default();
-    raw.in6_u.u6_addr8 = addr.octets();
-    raw
+    bindings::in6_addr {
+        in6_u: bindings::in6_addr__bindgen_ty_1 {
+            u6_addr8: addr.octets(),
+        },
+    }
 }
 
 /// The way from this host to `to`.
