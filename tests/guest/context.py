@@ -94,10 +94,10 @@ class Context:
         self.defer(self.lab.mtu, host, dev, 1500)
 
     def forget(self):
-        """Drop the path MTUs that hosts have learned."""
-        for host in ("client", "director", "rs1"):
-            self.lab.ip(host, "route flush cache")
-            self.lab.execute(host, "ip", "-6", "route", "flush", "cache")
+        """Drop the path MTUs that hosts have learned: IPv4 keeps them in a cache, IPv6 with the route."""
+        for host, gateway, table in (("client", "fd00:1::1", "main"), ("director", "fd00:2::fe", "main"),
+                                     ("rs1", "fd00:3::1", "main"), ("rs1", "fd00:3::fe", "100")):
+            self.lab.ip(host, "route flush cache", f"route replace default via {gateway} table {table}")
 
     def sysctl(self, name, value):
         """Set one of the balancer's sysctls for the rest of the case."""

@@ -282,6 +282,22 @@ def fragments(data, size):
     return out
 
 
+def reassemble(packets):
+    """The whole packet that fragments in any order make up (or that is whole already), or None."""
+    for ip in packets:
+        if ip.whole:
+            return ip
+    parts = {ip.offset: ip for ip in packets}
+    data, offset = b"", 0
+    while offset in parts:
+        data += parts[offset].l4
+        if not parts[offset].more:
+            first = parts[0]
+            return Ip(ip_header(first.source, first.target, first.proto, len(data), ttl=first.ttl, df=False) + data)
+        offset = len(data)
+    return None
+
+
 def ethernet(source, target, data):
     """An Ethernet frame around an IP packet; hardware addresses as text."""
     head = bytes.fromhex(target.replace(":", "")) + bytes.fromhex(source.replace(":", ""))

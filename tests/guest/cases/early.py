@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The early path and the packet filter: who sees which packet, and that conntrack and a firewall go together with both."""
+
+import json
+
+import wire
+from flow import Ends
+from lab import ADDRESS, run
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal
+
+CHAINS = ("input", "forward", "output", "postrouting")
+PROTOS = "{ tcp, udp, 4, 41 }"
+
+
+def probe(t):
+    """Count what passes each hook of the director; returns a function that reads {hook: packets}."""
+    counters = "".join(f"counter {chain} {{ }}\n" for chain in CHAINS)
+    chains = "".join(f"chain {chain} {{ type filter hook {chain} priority 50\nmeta l4proto {PROTOS} "
+                     f"counter name {chain}\n}}\n" for chain in CHAINS)
+    filter_rules(t, f"table inet probe {{\n{counters}{chains}}}\n")
+
+    def read():
+        with t.lab.inside("director"):
+            listed = json.loads(run("nft", "-j", "list", "counters"))["nftables"]
+        return {item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item}
+    return read
+
+
+def filter_rules(t, rules):
+    """Load nftables rules on the director until the case ends."""
+    def load(text):
+        with t.lab.inside("director"):
+            run("nft", "-f", "-", text=text)
+    load(rules)
+    t.defer(load, "flush ruleset\n")
+
+
+def input_rule(t, rule):
+    """One rule in the director's INPUT."""
+    filter_rules(t, f"table inet wall {{\nchain input {{\ntype filter hook input priority 0\n{rule}\n}}\n}}\n")
+
+
+def start(t, method, family, proto):
+    """A service with rs1 behind it and a client whose flow is known."""
+    vport = t.port()
+    rport = t.port() if method in ("nat", "fullnat") else vport
+    t.serve("rs1", family, proto, rport, ADDRESS["vip" if method in ("dr", "tun") else "rs1"][family])
+    t.balance(family, proto, vport, method, ADDRESS["rs1"][family], rport)
+    client = t.client(family, proto, vport)
+    for _ in range(3):
+        client.ask(100, 100)
+    return client
+
+
+@case("early.hooks.{method}.{family}.{proto}.{early}", method=("nat", "dr", "tun"), family=FAMILIES, proto=PROTOCOLS,
+      early=EARLY)
+@case("early.hooks.{method}.{family}.{proto}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
+      proto=PROTOCOLS, early=EARLY)
+def hooks(t, method, family, proto, early):
+    """With the early path on, packets of a known flow pass none of the later hooks; with it off, they do."""
+    client, read = start(t, method, family, proto), probe(t)
+    client.ask(100, 100)
+    before = read()
+    for _ in range(20):
+        client.ask(500, 500)
+    after = read()
+    moved = {chain: after[chain] - before[chain] for chain in CHAINS}
+    if early == "on":
+        equal(moved, dict.fromkeys(CHAINS, 0), "packets at the later hooks")
+        return
+    check(moved["output"] >= 20 and moved["postrouting"] >= 20, f"packets at the hooks: {moved}")
+    check(method != "nat" or moved["forward"] >= 20, f"packets at the hooks: {moved}")
+
+
+@case("early.switch.{family}", needs=("early",), family=FAMILIES)
+def switch(t, family):
+    """The switch takes effect on flows that exist, in both directions and without a lost packet."""
+    client, read = start(t, "nat", family, "tcp"), probe(t)
+    for on in (True, False, True):
+        t.backend.early(on)
+        client.ask(100, 100)
+        before = read()["postrouting"]
+        client.ask(20_000, 20_000)
+        moved = read()["postrouting"] - before
+        check((moved == 0) == on, f"early {on}: {moved} packets at POSTROUTING")
+    t.backend.early(True)
+
+
+@case("early.firewall.{family}.{proto}.{early}", family=FAMILIES, proto=PROTOCOLS, early=EARLY)
+def firewall(t, family, proto, early):
+    """A new connection that INPUT drops is never scheduled, nor does it reach the real server."""
+    ends = Ends(t, "nat", family, proto)
+    ends.flow(client=1).open()
+    input_rule(t, f"{proto} dport {ends.vport} drop")
+    before = t.backend.live()
+    refused = ends.flow(client=2)
+    ends.up.send(refused.request(b"refused", flags=wire.SYN))
+    check(not refused.arrived(b"refused", bound=0.3), "a packet that INPUT drops was forwarded")
+    equal(t.backend.live(), before, "connections")
+    with t.lab.inside("director"):
+        run("nft", "flush", "ruleset")
+    ends.flow(client=2).open()
+
+
+@case("early.conntrack.{method}.{family}.{proto}.{early}", method=("nat", "dr"), family=FAMILIES, proto=PROTOCOLS,
+      early=EARLY)
+@case("early.conntrack.{method}.{family}.{proto}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
+      proto=PROTOCOLS, early=EARLY)
+def conntrack(t, method, family, proto, early):
+    """With connection tracking on the director everything arrives all the same."""
+    input_rule(t, "ct state established,related accept")
+    client = start(t, method, family, proto)
+    client.bulk(100_000)
+    equal(t.client(family, proto, client.sock.getpeername()[1]).bulk(20_000).name, "rs1", "server")

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0
+"""ICMP errors about balanced flows, both ways, with the quoted packet translated; and answers of the director's own."""
+
+import socket
+
+import wire
+from flow import Ends
+from lab import ADDRESS
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises, settle
+
+# Name: type, code and last header word of IPv4, then of IPv6.
+ERRORS = {
+    "port": {4: (3, 3, 0), 6: (1, 4, 0)},
+    "toobig": {4: (3, 4, 1400), 6: (2, 0, 1400)},
+    "expired": {4: (11, 0, 0), 6: (3, 0, 0)},
+}
+ROUTER = {4: "10.1.200.1", 6: "fd00:11::c801"}
+
+
+def errors(tap, kind):
+    """Incoming ICMP errors of this type at a capture, as (packet, unfinished checksum), out of their tunnel."""
+    found = []
+    for frame in tap.fetch():
+        ip = frame.ip
+        if ip and ip.proto in (wire.IPIP, wire.IPV6_IN_IP):
+            ip = ip.inner
+        if ip and not frame.outgoing and wire.is_error(ip) and ip.icmp == kind[:2]:
+            found.append((ip, frame.partial))
+    return found
+
+
+def one_error(tap, kind, what):
+    """The error that must have been captured, once and with right checksums."""
+    poll(lambda: errors(tap, kind), 3.0)
+    found = errors(tap, kind)
+    equal(len(found), 1, f"{what}: number of errors")
+    ip, partial = found[0]
+    check(not ip.fault(partial), f"{what}: {ip.fault(partial)}")
+    check(not ip.inner.header_fault(), f"{what}: quoted {ip.inner.header_fault()}")
+    equal(ip.l4[4:8], kind[2].to_bytes(4, "big"), f"{what}: last word of the ICMP header")
+    return ip
+
+
+@case("icmp.to_server.{method}.{family}.{proto}.{early}", method=("nat", "dr", "tun"), family=FAMILIES,
+      proto=PROTOCOLS, early=EARLY)
+@case("icmp.to_server.{method}.{family}.{proto}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
+      proto=PROTOCOLS, early=EARLY)
+def to_server(t, method, family, proto, early):
+    """An error about a reply, from the client or from a router, reaches the real server in the server's own terms."""
+    ends = Ends(t, method, family, proto)
+    flow = ends.flow().open()
+    for name, source in (("port", flow.client), ("toobig", ROUTER[family]), ("expired", ROUTER[family])):
+        kind = ERRORS[name][family]
+        ends.up.send(wire.icmp(source, ends.vip, *kind, flow.answered(b"quoted payload")))
+        got = one_error(ends.far, kind, name)
+        equal(got.target, ends.vip if ends.keeps else ends.rip, f"{name}: target")
+        if method != "fullnat":
+            equal(got.source, source, f"{name}: source")
+        equal(got.ttl, 62, f"{name}: TTL")
+        sender = (ends.vip, ends.vport) if ends.keeps else (ends.rip, ends.rport)
+        equal(got.inner.tuple(), sender + flow.seen, f"{name}: quoted packet")
+        check(got.inner.raw.endswith(b"quoted payload"), f"{name}: the quoted payload is gone")
+
+
+@case("icmp.to_client.{method}.{family}.{proto}.{early}", method=("nat",), family=FAMILIES, proto=PROTOCOLS,
+      early=EARLY)
+@case("icmp.to_client.{method}.{family}.{proto}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
+      proto=PROTOCOLS, early=EARLY)
+def to_client(t, method, family, proto, early):
+    """An error about a request, from the real server, reaches the client in the client's own terms."""
+    ends = Ends(t, method, family, proto)
+    flow = ends.flow().open()
+    for name in ERRORS:
+        kind = ERRORS[name][family]
+        quoted = flow.build(flow.seen, (ends.rip, ends.rport), payload=b"quoted payload")
+        ends.down.send(wire.icmp(ends.rip, flow.seen[0], *kind, quoted))
+        got = one_error(ends.near, kind, name)
+        equal((got.source, got.target), (ends.vip, flow.client), f"{name}: addresses")
+        equal(got.ttl, 62, f"{name}: TTL")
+        equal(got.inner.tuple(), (flow.client, flow.sport, ends.vip, ends.vport), f"{name}: quoted packet")
+        check(got.inner.raw.endswith(b"quoted payload"), f"{name}: the quoted payload is gone")
+
+
+@case("icmp.bad_checksum.{family}.{early}", family=FAMILIES, early=EARLY)
+def bad_checksum(t, family, early):
+    """An error with a wrong checksum is never translated and sent on."""
+    ends = Ends(t, "nat", family, "udp")
+    flow = ends.flow().open()
+    kind = ERRORS["port"][family]
+    good = wire.icmp(flow.client, ends.vip, *kind, flow.answered(b"quoted payload"))
+    bad = bytearray(good)
+    bad[-1] ^= 0xFF
+    ends.up.send(bytes(bad), good)
+    got = one_error(ends.far, kind, "after a bad one")
+    check(got.inner.raw.endswith(b"quoted payload"), "the bad error was forwarded")
+
+
+@case("icmp.unknown_flow.{family}.{early}", family=FAMILIES, early=EARLY)
+def unknown_flow(t, family, early):
+    """An error about a flow that does not exist goes nowhere, and creates nothing."""
+    ends = Ends(t, "nat", family, "udp")
+    flow = ends.flow().open()
+    kind, other = ERRORS["port"][family], ends.flow(client=2)
+    before = t.backend.live()
+    ends.up.send(wire.icmp(other.client, ends.vip, *kind, other.answered()),
+                 wire.icmp(flow.client, ends.vip, *kind, flow.answered()))
+    equal(one_error(ends.far, kind, "known flow").inner.target, flow.client, "whose error arrived")
+    equal(t.backend.live(), before, "connections")
+
+
+@case("icmp.echo.{family}.{early}", family=FAMILIES, early=EARLY)
+def echo(t, family, early):
+    """The director itself answers an echo request to the VIP."""
+    Ends(t, "nat", family, "udp").flow().open()
+    kind, answer = ((8, 0), (0, 0)) if family == 4 else ((128, 0), (129, 0))
+    near, up = t.tap("client"), t.inject("client", "eth0", ("router", "client"))
+    up.send(wire.icmp(ADDRESS["client"][family], ADDRESS["vip"][family], *kind, 0x12340001, b"hello"))
+
+    def answered():
+        return [frame for frame in near.fetch() if frame.ip and not frame.outgoing
+                and frame.ip.proto in (wire.ICMP, wire.ICMP6) and frame.ip.icmp == answer]
+    settle(lambda: len(answered()), 1, "echo replies")
+    equal(answered()[0].ip.source, ADDRESS["vip"][family], "source of the reply")
+
+
+@case("icmp.sockets.{method}.{family}.{early}", method=("nat",), family=FAMILIES, early=EARLY)
+@case("icmp.sockets.{method}.{family}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES, early=EARLY)
+def sockets(t, method, family, early):
+    """Real sockets learn of errors: the client that no server listens, the server that the client has gone."""
+    vport, rport, rip = t.port(), t.port(), ADDRESS["rs1"][family]
+    t.balance(family, "udp", vport, method, rip, rport)
+    client = t.client(family, "udp", vport).timeout(3)
+    server = t.serve("rs1", family, "udp", rport)
+    peer = client.ask(10).peer
+    t.servers.stop(server)
+    client.sock.send(b"x")
+    raises(ConnectionRefusedError, lambda: client.sock.recv(1), "client without a server")
+
+    sock = t.lab.socket("rs1", socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM)
+    t.defer(sock.close)
+    sock.bind((rip, rport))
+    sock.connect(peer)
+    sock.settimeout(3)
+    client.close()
+    sock.send(b"late")
+    raises(ConnectionRefusedError, lambda: sock.recv(1), "server without a client")
+
+
+@case("icmp.expired.{method}.{family}.{early}", method=("nat", "dr", "tun"), family=FAMILIES, early=EARLY)
+@case("icmp.expired.{method}.{family}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES, early=EARLY)
+def expired(t, method, family, early):
+    """A packet that reaches the director with TTL 1 ends there with "time exceeded", as the first or as a later one."""
+    ends = Ends(t, method, family, "udp")
+    kind = ERRORS["expired"][family]
+    for client, known in ((1, True), (2, False)):
+        flow = ends.flow(client)
+        if known:
+            flow.open()
+        ends.near.drop()
+        ends.up.send(flow.request(b"last hop", ttl=2))
+        got = one_error(ends.near, kind, "TTL 1")
+        equal(got.target, flow.client, "target")
+        equal(got.inner.tuple(), (flow.client, flow.sport, ends.vip, ends.vport), "quoted packet")
+        check(not flow.arrived(b"last hop", bound=0), "the packet was forwarded")
+
+
+@case("icmp.no_destination.{proto}.{family}", proto=PROTOCOLS, family=FAMILIES)
+def no_destination(t, proto, family):
+    """A service without a usable destination answers "port unreachable"; one with weight 0 too."""
+    ends = Ends(t, "nat", family, proto, balance=False)
+    t.backend.restore(t.service(family, proto, ends.vport))
+    for sport, more in ((4000, None), (4001, ("-w", "0"))):
+        flow = ends.flow(sport=sport)
+        if more:
+            t.backend.restore(t.target(family, proto, ends.vport, "nat", ends.rip, ends.rport, *more))
+        ends.near.drop()
+        ends.up.send(flow.request(b"", flags=wire.SYN))
+        got = one_error(ends.near, ERRORS["port"][family], "no destination")
+        equal((got.target, got.inner.sport), (flow.client, sport), "whose packet was refused")
+
+
+@case("icmp.no_service.{family}.{early}", family=FAMILIES, early=EARLY)
+def no_service(t, family, early):
+    """Traffic to the VIP that no service wants is the host's own: served, refused, or reset by it."""
+    t.balance(family, "tcp", t.port(), "nat", ADDRESS["rs1"][family], 80)
+    for proto in PROTOCOLS:
+        port = t.port()
+        t.serve("director", family, proto, port, ADDRESS["vip"][family])
+        equal(t.client(family, proto, port).ask().name, "director", f"{proto} server on the director")
+    raises(ConnectionRefusedError, lambda: t.client(family, "tcp", t.port()), "TCP to a closed port")
+    client = t.client(family, "udp", t.port()).timeout(3)
+    client.sock.send(b"x")
+    raises(ConnectionRefusedError, lambda: client.sock.recv(1), "UDP to a closed port")
