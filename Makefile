@@ -69,7 +69,7 @@ shell: all
 
 check:
 	@qemu/setup.sh --quiet
-	@qemu/enter qemu/check.sh
+	@qemu/check.sh
 
 test: all
 	@qemu/test.sh $(if $(T),'$(T)')

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Names and small functions that the scripts of this folder share; to be sourced by bash.
+# shellcheck shell=bash disable=SC2034
 
 set -euo pipefail
 

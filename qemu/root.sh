@@ -13,6 +13,7 @@ target=$2
 
 # Prints the machine's own Debian mirror; nothing if apt knows none.
 own_mirror() {
+	# shellcheck disable=SC2016 # apt fills it in
 	apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
 		sed -n 's/^Debian \(https\?:.*\)$/\1/p' | sed -n 1p
 }

@@ -56,6 +56,7 @@ install_host_packages() {
 
 # The mirror is found through apt's lists; a fresh machine may have none.
 know_mirror() {
+	# shellcheck disable=SC2016 # apt fills it in
 	apt-get indextargets --format '$(LABEL)' 'Created-By: Packages' 2>/dev/null | grep -qx Debian
 }
 
@@ -138,7 +139,7 @@ fi
 lock_cache exclusive
 start=$SECONDS
 host_packages
-stamped "$MARKS/base" "$(root_key)" && [ -z "${REFRESH:-}" ] || root
+if [ -n "${REFRESH:-}" ] || ! stamped "$MARKS/base" "$(root_key)"; then root; fi
 stamped "$MARKS/metadata" "$(metadata_key)" || metadata
 stamped "$MARKS/initramfs" "$(initramfs_key)" || initramfs
 stamped "$CACHE/crates" "$(crates_key)" || crates
