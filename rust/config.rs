@@ -2,25 +2,19 @@
 
 //! What the administrator of a network namespace can set, besides services.
 
-use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-use crate::state::tcp::State;
 use crate::state::Timeouts;
 use crate::sys::host;
 use crate::sys::netns::Net;
 use crate::sys::sysctl::{Bound, Value, Values};
-use crate::wire::uapi::proto;
 
 /// The largest time-out in seconds: 24 days, which every tick rate can count.
 pub(crate) const MAX_TIMEOUT: u32 = i32::MAX as u32 / 1000;
 
 /// The most connections that can be asked for.
 const MAX_CONNS: u32 = 1 << 30;
-
-/// How many states TCP has.
-const TCP_STATES: usize = State::SynAck as usize + 1;
 
 /// The values under `/proc/sys/net/rlvs`, by their place in [`Config::values`].
 const EARLY: usize = 0;
@@ -31,10 +25,8 @@ const LPORT_MAX: usize = 3;
 /// The settings of a namespace.
 pub(crate) struct Config {
     pub(super) values: Arc<Values<4>>,
-    /// Seconds, by the number of the state.
-    tcp: [AtomicU32; TCP_STATES],
-    /// Seconds.
-    udp: AtomicU32,
+    /// How long connections may be idle.
+    pub(crate) timeouts: Timeouts,
 }
 
 impl Config {
@@ -54,12 +46,9 @@ impl Config {
                 Bound::At(65_535),
             ),
         ]);
-        let timeouts = Timeouts::default();
-        let tcp = |state: usize| timeouts.timeout(TCP, state as u8);
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
-            tcp: core::array::from_fn(|state| AtomicU32::new(tcp(state))),
-            udp: AtomicU32::new(timeouts.timeout(UDP, 0)),
+            timeouts: Timeouts::default(),
         })
     }
 
@@ -83,33 +72,9 @@ impl Config {
     /// Seconds without a packet after which a connection in `state` expires.
     #[inline]
     pub(crate) fn timeout(&self, proto: u8, state: u8) -> u32 {
-        let timeout = match proto {
-            TCP => self.tcp.get(usize::from(State::from_u8(state) as u8)),
-            _ => None,
-        };
-        timeout.unwrap_or(&self.udp).load(Ordering::Relaxed)
-    }
-
-    /// Sets the time-outs of established TCP, of TCP after a FIN, and of UDP, in seconds; what
-    /// is 0 stays.
-    pub(crate) fn set_timeouts(&self, established: u32, fin: u32, udp: u32) {
-        let tcp = |state: State| self.tcp.get(usize::from(state as u8));
-        let values = [
-            (tcp(State::Established), established),
-            (tcp(State::FinWait), fin),
-            (Some(&self.udp), udp),
-        ];
-        for (place, seconds) in values {
-            if let (Some(place), 1..) = (place, seconds) {
-                place.store(seconds, Ordering::Relaxed);
-            }
-        }
+        self.timeouts.timeout(proto, state)
     }
 }
-
-// CAST: 6 and 17.
-const TCP: u8 = proto::TCP as u8;
-const UDP: u8 = proto::UDP as u8;
 
 /// As many as take about a quarter of the memory at 256 bytes each.
 fn default_conn_max() -> u32 {

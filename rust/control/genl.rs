@@ -100,7 +100,7 @@ fn run(request: &Request<'_>) -> Result<(), Fault> {
     match request.command() {
         cmd::GET_SERVICE => get_service(request, director, &top),
         cmd::GET_CONFIG => reply(request, cmd::SET_CONFIG, |m| {
-            write::timeouts(m, &director.config)
+            write::timeouts(m, &director.config.timeouts)
         }),
         cmd::GET_INFO => reply(request, cmd::SET_INFO, |m| write::info(m, director)),
         cmd::SET_CONFIG => set_config(director, &top),
@@ -165,7 +165,7 @@ fn set_config(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
             c"a time-out must be at most 2147483 seconds",
         ));
     }
-    director.config.set_timeouts(established, fin, udp);
+    director.config.timeouts.set(established, fin, udp);
     Ok(())
 }
 

@@ -6,11 +6,12 @@ use core::net::IpAddr;
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-use crate::config::Config;
 use crate::director::Director;
 use crate::flow::list::FlowView;
 use crate::sched::Candidate;
 use crate::service::{Entry, LocalAddr, Member};
+use crate::state::tcp::State;
+use crate::state::Timeouts;
 use crate::sys::genl::Message;
 use crate::sys::stats::Counts;
 use crate::wire::uapi::{
@@ -135,17 +136,16 @@ pub(super) fn flow(message: &mut Message<'_>, flow: &FlowView) -> Result {
 }
 
 /// The time-outs that can be set.
-pub(super) fn timeouts(m: &mut Message<'_>, config: &Config) -> Result {
-    use crate::state::tcp::State;
+pub(super) fn timeouts(m: &mut Message<'_>, timeouts: &Timeouts) -> Result {
     // CAST: 6 and 17.
     let (tcp, udp) = (proto::TCP as u8, proto::UDP as u8);
-    let established = config.timeout(tcp, State::Established as u8);
+    let established = timeouts.timeout(tcp, State::Established as u8);
     m.u32(attr::TIMEOUT_TCP, established)?;
     m.u32(
         attr::TIMEOUT_TCP_FIN,
-        config.timeout(tcp, State::FinWait as u8),
+        timeouts.timeout(tcp, State::FinWait as u8),
     )?;
-    m.u32(attr::TIMEOUT_UDP, config.timeout(udp, 0))
+    m.u32(attr::TIMEOUT_UDP, timeouts.timeout(udp, 0))
 }
 
 /// The whole.

@@ -6,41 +6,41 @@
 pub(crate) mod tcp;
 pub(crate) mod udp;
 
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 /// TCP's number in the IP header.
 const IPPROTO_TCP: u8 = 6;
 
 /// Seconds without a packet after which a flow expires, for each state of each protocol.
-#[derive(Clone, Copy)]
+///
+/// Each can be set while packets read it.
 pub(crate) struct Timeouts {
     /// Indexed by the number of a [`tcp::State`].
-    tcp: [u32; tcp::STATES],
-    udp: u32,
+    tcp: [AtomicU32; tcp::STATES],
+    udp: AtomicU32,
 }
 
 impl Default for Timeouts {
     /// IPVS's time-outs.
     fn default() -> Self {
         Self {
-            tcp: tcp::TIMEOUTS,
-            udp: udp::TIMEOUT,
+            tcp: tcp::TIMEOUTS.map(AtomicU32::new),
+            udp: AtomicU32::new(udp::TIMEOUT),
         }
     }
 }
 
 impl Timeouts {
     /// Sets what IPVS lets the user set: TCP in ESTABLISHED, TCP in FIN_WAIT, and UDP. 0 keeps the present value.
-    pub(crate) fn set(&mut self, tcp_established: u32, tcp_fin: u32, udp: u32) {
-        self.set_tcp(tcp::State::Established, tcp_established);
-        self.set_tcp(tcp::State::FinWait, tcp_fin);
-        if udp != 0 {
-            self.udp = udp;
-        }
-    }
-
-    fn set_tcp(&mut self, state: tcp::State, seconds: u32) {
-        if let Some(timeout) = self.tcp.get_mut(usize::from(state as u8)) {
+    pub(crate) fn set(&self, tcp_established: u32, tcp_fin: u32, udp: u32) {
+        let changes = [
+            (self.tcp(tcp::State::Established), tcp_established),
+            (self.tcp(tcp::State::FinWait), tcp_fin),
+            (&self.udp, udp),
+        ];
+        for (place, seconds) in changes {
             if seconds != 0 {
-                *timeout = seconds;
+                place.store(seconds, Relaxed);
             }
         }
     }
@@ -50,14 +50,15 @@ impl Timeouts {
     /// Every protocol but TCP has UDP's single state. A number that is no TCP state counts as NONE.
     #[inline]
     pub(crate) fn timeout(&self, proto: u8, state: u8) -> u32 {
-        if proto != IPPROTO_TCP {
-            return self.udp;
-        }
-        let state = tcp::State::from_u8(state) as u8;
-        self.tcp
-            .get(usize::from(state))
-            .copied()
-            .unwrap_or(self.udp)
+        let place = match proto {
+            IPPROTO_TCP => self.tcp(tcp::State::from_u8(state)),
+            _ => &self.udp,
+        };
+        place.load(Relaxed)
+    }
+
+    fn tcp(&self, state: tcp::State) -> &AtomicU32 {
+        self.tcp.get(usize::from(state as u8)).unwrap_or(&self.udp)
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn zero_keeps_the_present_value() {
-        let mut timeouts = Timeouts::default();
+        let timeouts = Timeouts::default();
         timeouts.set(1, 0, 0);
         timeouts.set(0, 2, 0);
         timeouts.set(0, 0, 3);
