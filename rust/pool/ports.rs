@@ -39,6 +39,7 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// A set without ports.
+    #[cfg(test)]
     pub(crate) const fn new() -> Self {
         Self {
             free: [0; WORDS],
