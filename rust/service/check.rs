@@ -109,11 +109,12 @@ fn port(service: &ServiceId, id: &DestId, method: u32) -> Outcome {
 }
 
 /// Looks at a destination's address, which is to this host what `kind` says.
-pub(super) fn dest_addr(kind: AddrType, spec: &DestSpec) -> Outcome {
+pub(super) fn dest_addr(addr: IpAddr, kind: AddrType, spec: &DestSpec) -> Outcome {
+    let on_a_link = matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local());
     demand(
-        kind != AddrType::Other,
+        kind == AddrType::Local || kind == AddrType::Unicast && !on_a_link,
         EINVAL,
-        c"the destination's address must be a unicast address",
+        c"the destination's address must be unicast, and not link-local",
     )?;
     demand(
         kind == AddrType::Local || u32::from(spec.method) != fwd::LOCALNODE,

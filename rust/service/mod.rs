@@ -209,6 +209,7 @@ impl Services {
         let mut entries = core::mem::replace(&mut book.entries, RBTree::new());
         for entry in entries.values_mut() {
             book.bury(entry);
+            rcu::cond_resched();
         }
         book.changed();
     }
@@ -235,7 +236,8 @@ impl Services {
         let known = self.entry_in(&book, service)?.has(&id);
         demand(!known, EEXIST, c"the service has this destination")?;
         check::dest(service, &id, spec)?;
-        check::dest_addr(addr_type(&director.net(), id.addr), spec)?;
+        let kind = addr_type(&director.net(), id.addr);
+        check::dest_addr(id.addr, kind, spec)?;
         let serial = self.serial(service)?;
         let member = book.revive(service, serial, id, spec)?;
         let (entry, pool) = self.parts(&mut book, director, service)?;
