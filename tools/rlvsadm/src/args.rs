@@ -3,6 +3,7 @@
 //!
 //! What goes with what is `command`'s business.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
@@ -277,8 +278,13 @@ fn unsupported((long, short, values): &'static (&str, Option<char>, Values)) -> 
 }
 
 /// All options, also those that are refused.
-pub fn command() -> Command {
+fn grammar() -> Command {
     Args::command().args(UNSUPPORTED.iter().map(unsupported))
+}
+
+thread_local! {
+    /// Made once: rules are many command lines, and to make it costs more than to read one of them.
+    static GRAMMAR: RefCell<Command> = RefCell::new(grammar());
 }
 
 /// The options of one command line.
@@ -315,7 +321,8 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let matches = match command().try_get_matches_from(words) {
+    let matches = GRAMMAR.with_borrow_mut(|grammar| grammar.try_get_matches_from_mut(words));
+    let matches = match matches {
         Ok(matches) => matches,
         Err(error) => return unread(&error),
     };
@@ -374,7 +381,7 @@ mod tests {
 
     #[test]
     fn clap_finds_no_fault_with_the_options() {
-        command().debug_assert();
+        grammar().debug_assert();
     }
 
     #[test]

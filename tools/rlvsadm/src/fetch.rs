@@ -24,29 +24,52 @@ pub fn connections(link: &mut impl Link) -> Result<Vec<Conn>, LinkError> {
     answers.iter().map(|answer| Conn::read(answer)).collect()
 }
 
-/// One service with all that belongs to it, or every one, in the module's order.
-pub fn entries(link: &mut impl Link, only: Option<ServiceId>) -> Result<Vec<Entry>, LinkError> {
+/// What of a service is wanted besides itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    Dests,
+    Laddrs,
+    All,
+}
+
+/// One service or every one, in the module's order; of what is not wanted there is none.
+pub fn entries(
+    link: &mut impl Link,
+    only: Option<ServiceId>,
+    parts: Parts,
+) -> Result<Vec<Entry>, LinkError> {
     let services = match only {
         Some(id) => vec![ask_one(link, &Request::about(cmd::GET_SERVICE, id))?],
         None => dump(link, &Request::bare(cmd::GET_SERVICE))?,
     };
     let services = services.iter().map(|answer| Service::read(answer));
-    let entries = services.map(|service| entry(link, service?));
+    let entries = services.map(|service| entry(link, service?, parts));
     entries.filter_map(Result::transpose).collect()
 }
 
 /// Nothing, if the service is gone by now.
-fn entry(link: &mut impl Link, service: Service) -> Result<Option<Entry>, LinkError> {
-    let parts = dests(link, service.id).and_then(|dests| Ok((dests, laddrs(link, service.id)?)));
-    match parts {
-        Ok((dests, laddrs)) => Ok(Some(Entry {
-            service,
-            dests,
-            laddrs,
-        })),
+fn entry(link: &mut impl Link, service: Service, parts: Parts) -> Result<Option<Entry>, LinkError> {
+    match complete(link, service, parts) {
+        Ok(entry) => Ok(Some(entry)),
         Err(error) if error.errno() == Some(libc::ESRCH) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn complete(link: &mut impl Link, service: Service, parts: Parts) -> Result<Entry, LinkError> {
+    let dests = match parts {
+        Parts::Dests | Parts::All => dests(link, service.id)?,
+        Parts::Laddrs => Vec::new(),
+    };
+    let laddrs = match parts {
+        Parts::Laddrs | Parts::All => laddrs(link, service.id)?,
+        Parts::Dests => Vec::new(),
+    };
+    Ok(Entry {
+        service,
+        dests,
+        laddrs,
+    })
 }
 
 fn dests(link: &mut impl Link, id: ServiceId) -> Result<Vec<Dest>, LinkError> {

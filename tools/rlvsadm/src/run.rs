@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use crate::address::ServiceId;
 use crate::command::{self, Command, List, What};
 use crate::error::{Error, LinkError};
-use crate::fetch;
+use crate::fetch::{self, Parts};
 use crate::json;
 use crate::link::Link;
 use crate::model::Entry;
@@ -59,13 +59,16 @@ fn execute(
             numeric,
             json,
         } => {
-            let entries = sorted(link, *service)?;
+            let entries = sorted(link, *service, Parts::Laddrs)?;
             Ok(match json {
                 true => json::laddrs(&entries),
                 false => text::laddrs(&entries, *numeric, names),
             })
         }
-        Command::Save { numeric } => Ok(save::rules(&sorted(link, None)?, *numeric, names)),
+        Command::Save { numeric } => {
+            let entries = sorted(link, None, Parts::All)?;
+            Ok(save::rules(&entries, *numeric, names))
+        }
         Command::Restore | Command::Print(_) => Ok(String::new()),
     }
 }
@@ -106,9 +109,13 @@ fn services(
     names: &dyn Names,
 ) -> Result<String, LinkError> {
     let info = fetch::info(link)?;
+    let parts = match list.json {
+        true => Parts::All,
+        false => Parts::Dests,
+    };
     let entries = match list.format.nosort {
-        true => fetch::entries(link, only)?,
-        false => sorted(link, only)?,
+        true => fetch::entries(link, only, parts)?,
+        false => sorted(link, only, parts)?,
     };
     if list.json {
         return Ok(json::table(&info, &entries));
@@ -120,8 +127,12 @@ fn services(
     Ok(header + &text::services(&entries, list.format, names))
 }
 
-fn sorted(link: &mut impl Link, only: Option<ServiceId>) -> Result<Vec<Entry>, LinkError> {
-    let mut entries = fetch::entries(link, only)?;
+fn sorted(
+    link: &mut impl Link,
+    only: Option<ServiceId>,
+    parts: Parts,
+) -> Result<Vec<Entry>, LinkError> {
+    let mut entries = fetch::entries(link, only, parts)?;
     fetch::sort(&mut entries);
     Ok(entries)
 }
