@@ -301,7 +301,7 @@ pub mod laddr {
 
 /// Attributes of a connection.
 pub mod conn {
-    /// u16, [`super::af`] of client, virtual and local address.
+    /// u16, [`super::af`] of client and virtual address.
     pub const ADDR_FAMILY: u16 = 1;
     /// u16, [`super::proto`].
     pub const PROTOCOL: u16 = 2;
@@ -317,7 +317,7 @@ pub mod conn {
     pub const DADDR: u16 = 7;
     /// be16, the destination's port.
     pub const DPORT: u16 = 8;
-    /// u16, [`super::af`] of the destination.
+    /// u16, [`super::af`] of the destination and of the local address, which talk to each other.
     pub const DEST_FAMILY: u16 = 9;
     /// 16 bytes, FULLNAT only: the local address.
     pub const LADDR: u16 = 10;
