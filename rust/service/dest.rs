@@ -48,18 +48,20 @@ struct Load {
     last_weight: AtomicU32,
     upper: AtomicU32,
     lower: AtomicU32,
+    /// With fewer connections it is not overloaded any more: `lower` or its default.
+    relieved: AtomicU32,
     overloaded: AtomicBool,
 }
 
 impl Dest {
     /// A destination that no service has yet.
-    pub(super) fn new(id: DestId, spec: &DestSpec) -> Result<Self> {
-        let dest = Self {
+    pub(super) fn new(id: DestId) -> Result<Self> {
+        Ok(Self {
             path: RcuCell::empty(),
             stats: Stats::new()?,
             addr: id.addr,
             port: id.port,
-            method: AtomicU8::new(spec.method),
+            method: AtomicU8::new(0),
             available: AtomicBool::new(false),
             load: Load {
                 active: AtomicU32::new(0),
@@ -68,11 +70,10 @@ impl Dest {
                 last_weight: AtomicU32::new(0),
                 upper: AtomicU32::new(0),
                 lower: AtomicU32::new(0),
+                relieved: AtomicU32::new(0),
                 overloaded: AtomicBool::new(false),
             },
-        };
-        dest.set(spec);
-        Ok(dest)
+        })
     }
 
     pub(crate) fn id(&self) -> DestId {
@@ -131,24 +132,18 @@ impl Dest {
         }
         // ORDERING: as in `bind`; another look, for those that ended in between.
         let total = self.load.total.load(Ordering::SeqCst);
-        if total < self.load.lower.load(Ordering::Relaxed) {
+        if total < self.load.relieved.load(Ordering::Relaxed) {
             self.load.overloaded.store(false, Ordering::SeqCst);
         }
     }
 
     /// What the user said of it.
     pub(crate) fn spec(&self) -> DestSpec {
-        let upper = self.load.upper.load(Ordering::Relaxed);
-        let lower = self.load.lower.load(Ordering::Relaxed);
         DestSpec {
             method: self.method(),
             weight: self.weight(),
-            upper,
-            lower: if lower == default_lower(upper) {
-                0
-            } else {
-                lower
-            },
+            upper: self.load.upper.load(Ordering::Relaxed),
+            lower: self.load.lower.load(Ordering::Relaxed),
         }
     }
 
@@ -156,12 +151,13 @@ impl Dest {
     pub(super) fn set(&self, spec: &DestSpec) {
         self.method.store(spec.method, Ordering::Relaxed);
         self.set_weight(spec.weight);
-        let lower = match spec.lower {
-            0 => default_lower(spec.upper),
+        let relieved = match spec.lower {
+            0 => spec.upper.saturating_sub(spec.upper >> 2),
             lower => lower,
         };
         self.load.upper.store(spec.upper, Ordering::Relaxed);
-        self.load.lower.store(lower, Ordering::Relaxed);
+        self.load.lower.store(spec.lower, Ordering::Relaxed);
+        self.load.relieved.store(relieved, Ordering::Relaxed);
         if spec.upper == 0 {
             // ORDERING: as in `bind`.
             self.load.overloaded.store(false, Ordering::SeqCst);
@@ -189,10 +185,6 @@ impl Dest {
         self.available.store(false, Ordering::Relaxed);
         self.path.replace(None);
     }
-}
-
-fn default_lower(upper: u32) -> u32 {
-    upper.saturating_sub(upper >> 2)
 }
 
 impl Candidate for Dest {

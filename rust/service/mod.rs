@@ -239,7 +239,7 @@ impl Services {
         let kind = addr_type(&director.net(), id.addr);
         check::dest_addr(id.addr, kind, spec)?;
         let serial = self.serial(service)?;
-        let member = book.revive(service, serial, id, spec)?;
+        let member = book.revive(service, serial, id)?;
         let (entry, pool) = self.parts(&mut book, director, service)?;
         entry.add(member, spec, pool)?;
         book.trash.remove(*service, id);
@@ -372,20 +372,14 @@ impl Book {
         self.sets.find_idle()
     }
 
-    /// A destination for the service with number `serial`: the one that it had before and that
-    /// still has connections, or a new one.
-    fn revive(
-        &self,
-        service: &ServiceId,
-        serial: u64,
-        id: DestId,
-        spec: &DestSpec,
-    ) -> Outcome<Member> {
+    /// A destination for the service with number `serial`: the one that was removed lately, with
+    /// its connections, or a new one.
+    fn revive(&self, service: &ServiceId, serial: u64, id: DestId) -> Outcome<Member> {
         if let Some(grave) = self.trash.get(*service, id) {
             let zero = (grave.owner == serial).then_some(grave.zero);
             return Ok(Member::new(grave.dest.clone(), zero));
         }
-        let dest = Arc::new(Dest::new(id, spec)?, GFP_KERNEL)?;
+        let dest = Arc::new(Dest::new(id)?, GFP_KERNEL)?;
         Ok(Member::new(dest, None))
     }
 

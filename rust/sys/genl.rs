@@ -399,6 +399,7 @@ impl<F: Family> Registration<F> {
         };
         family.set_netnsok(1);
         family.set_parallel_ops(1);
+        const { assert!(F::NAME.to_bytes().len() < 16) };
         for (place, &byte) in family.name.iter_mut().zip(F::NAME.to_bytes()) {
             *place = byte;
         }
