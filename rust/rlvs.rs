@@ -20,6 +20,7 @@ mod sched;
 mod service;
 mod state;
 mod sys;
+#[expect(unreachable_pub, reason = "the tool takes the same files")]
 mod wire;
 
 use director::Director;
@@ -32,6 +33,7 @@ module! {
     authors: ["The rlvs authors"],
     description: "Linux Virtual Server with FULLNAT",
     license: "GPL",
+    alias: ["net-pf-16-proto-16-family-RLVS"],
 }
 
 /// The module; fields stand in drop order: no new requests, then no namespaces, then
