@@ -2,6 +2,7 @@
 """A flow whose two ends a case plays with its own frames: what one end sends is what the other must capture."""
 
 import wire
+from context import join
 from lab import ADDRESS, phantom_client, phantom_server
 from suite import check, poll
 
@@ -21,6 +22,10 @@ class Ends:
         self.far, self.near = t.tap(host), t.tap("client")
         self.up = t.inject("client", "eth0", ("router", "client"))
         self.down = t.inject(host, "eth0", ("director", "back"))
+
+    def known(self):
+        """This service's connections as the tool lists them."""
+        return [c for c in self.t.backend.connections() if c.virtual == join(self.vip, self.vport)]
 
     def flow(self, client=1, sport=4000):
         """A flow of one client."""
@@ -77,10 +82,14 @@ class Flow:
     def send(self, payload=b"ping", **fields):
         """Send a request and return it as the real server got it; fail if it did not arrive."""
         self.ends.up.send(self.request(payload, **fields))
-        ip = self.arrived(payload, **({"flags": fields["flags"]} if "flags" in fields else {}))
+        ip = self.arrived(payload, **self.told_apart(fields))
         check(ip, f"the request {payload!r} did not reach the real server")
         self.seen = (ip.source, ip.sport)
         return ip
+
+    def told_apart(self, fields):
+        """What else a captured packet must share with the one that was sent."""
+        return {"flags": fields["flags"]} if self.ends.proto == "tcp" and "flags" in fields else {}
 
     def returned(self, payload, bound=3.0, **same):
         """The captured packet at the client's end that carries `payload`, or None."""
@@ -100,7 +109,7 @@ class Flow:
     def send_back(self, payload=b"pong", **fields):
         """Send a reply and return it as the client got it; fail if it did not arrive."""
         self.ends.down.send(self.reply(payload, **fields))
-        ip = self.returned(payload, **({"flags": fields["flags"]} if "flags" in fields else {}))
+        ip = self.returned(payload, **self.told_apart(fields))
         check(ip, f"the reply {payload!r} did not reach the client")
         return ip
 

@@ -25,6 +25,7 @@ import struct
 import subprocess
 
 SERVERS = ("rs1", "rs2", "rs3")
+HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 HOSTS = ("client", "router", "director", "switch") + SERVERS
 
 ADDRESS = {
@@ -106,6 +107,7 @@ class Lab:
         run("ip", "-batch", "-", text=self.links())
         for host in HOSTS:
             run("ip", "-n", host, "-batch", "-", text="\n".join(getattr(self, host.rstrip("123"))(host)) + "\n")
+        self.hold_hooks()
         for host in SERVERS:
             run("ip", "-6", "-n", host, "rule", "add", "from", "fd00:2::100", "lookup", "100")
             self.sysctl(host, "net/ipv4/conf/eth0/arp_ignore", 1)
@@ -116,6 +118,16 @@ class Lab:
         for host in HOSTS:
             if os.path.exists(f"/run/netns/{host}"):
                 run("ip", "netns", "del", host)
+
+    def hold_hooks(self):
+        """Keep every netfilter hook in use somewhere for the whole run.
+
+        The kernel patches its code when a hook gets its first user and loses its last. An emulated processor (seen with
+        QEMU 7.2) that meets the patched place at that moment may run the half-patched code, and the kernel dies.
+        """
+        chains = "".join(f"chain {hook} {{\ntype filter hook {hook} priority 0\n}}\n" for hook in HOOKS)
+        with self.inside("switch"):
+            run("nft", "-f", "-", text=f"table inet hold {{\n{chains}}}\n")
 
     @contextlib.contextmanager
     def inside(self, host):

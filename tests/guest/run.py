@@ -8,6 +8,7 @@ A pattern without a wildcard also stands for everything below it: `nat` is `nat.
 import argparse
 import fnmatch
 import os
+import re
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from lab import Lab  # noqa: E402
 from servers import Servers  # noqa: E402
 
 BOUND = 120
+SPLATS = "/src/qemu/splats"
 SHOWN = 12
 
 
@@ -58,7 +60,33 @@ def report(case, error, context):
         print(f"    {tap.host} {tap.dev}: {len(frames)} packets" + "".join(f"\n      {f!r}" for f in frames[-SHOWN:]))
 
 
-def run_case(case, lab, backend, servers):
+class Console:
+    """The kernel's log from the start of the run on; splats in it fail the case that was running."""
+
+    def __init__(self):
+        with open(SPLATS, encoding="ascii") as file:
+            lines = [line.rstrip("\n") for line in file if not line.startswith("#")]
+        self.splat = re.compile("|".join(lines))
+        self.log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.log, 0, os.SEEK_END)
+
+    def check(self):
+        """Fail on a splat among the new lines."""
+        found = [line for line in self.lines() if self.splat.search(line)]
+        suite.check(not found, f"the kernel complained: {found[:3]}")
+
+    def lines(self):
+        """What the kernel has said since the last time."""
+        while True:
+            try:
+                yield os.read(self.log, 8192).decode(errors="replace").partition(";")[2].strip()
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                continue
+
+
+def run_case(case, lab, backend, servers, console):
     """Run one case; True if it held."""
     context = Context(lab, backend, servers)
     start = time.monotonic()
@@ -70,6 +98,7 @@ def run_case(case, lab, backend, servers):
         with context.undo:
             try:
                 case.run(context)
+                console.check()
             except Exception as error:
                 report(case, error, context)
                 return False
@@ -114,13 +143,13 @@ def main():
     lab = Lab()
     backend = (Rlvs if options.backend == "rlvs" else Ipvs)(lab)
     backend.load()
-    servers = Servers(lab)
+    servers, console = Servers(lab), Console()
     passed = failed = 0
     for case in wanted:
         missing = case.needs - backend.features
         if missing:
             print(f"skip {case.name}: {backend.name} has no {', '.join(sorted(missing))}")
-        elif run_case(case, lab, backend, servers):
+        elif run_case(case, lab, backend, servers, console):
             passed += 1
         else:
             failed += 1

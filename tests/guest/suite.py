@@ -39,7 +39,7 @@ def label(axis, value):
     return f"early_{value}" if axis == "early" else str(value)
 
 
-def case(name, needs=(), fresh=False, **axes):
+def case(name, /, needs=(), fresh=False, **axes):
     """Register a function once for every combination of the axes; `name` is a format string over them.
 
     `needs` names features of the backend; `fresh` asks for a module that was just loaded.

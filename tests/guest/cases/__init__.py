@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 """The cases, a file for each theme, in the order in which they run."""
 
-from cases import paths, early, icmp, mtu  # noqa: F401
+from cases import paths, early, icmp, mtu, schedulers, change, counters, fullnat, limits  # noqa: F401
+from cases import tool, bad_tool, bad_netlink, lifecycle  # noqa: F401

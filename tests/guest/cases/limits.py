@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Limits: how many connections there may be, how the table grows with them, and that all of it comes back."""
+
+import json
+import re
+
+import wire
+from flow import Ends
+from lab import ADDRESS, phantom_client
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, settle
+
+MANY = 3000
+
+
+def refused(t, kind):
+    """How many new connections the module has refused: kind is limit, ports or memory."""
+    return json.loads(t.backend.run("-L", "--info", "-j").stdout)[f"refused_{kind}"]
+
+
+@case("limits.conn_max.{family}.{proto}", family=FAMILIES, proto=PROTOCOLS, fresh=True)
+def conn_max(t, family, proto):
+    """At the limit new connections are refused and counted; known ones go on; below it new ones come again."""
+    ends = Ends(t, "nat", family, proto)
+    known = [ends.flow(client).open() for client in range(1, 5)]
+    equal(t.backend.live(), 4, "connections")
+    t.sysctl("conn_max", 10)
+    flags = {"flags": wire.SYN}
+    extra = [ends.flow(client) for client in range(11, 26)]
+    ends.up.send(*(flow.request(b"new", **flags) for flow in extra))
+    settle(t.backend.live, 10, "connections at the limit")
+    equal(sum(1 for flow in extra if flow.arrived(b"new", bound=0)), 6, "new connections that passed")
+    for flow in known:
+        flow.send(b"still", **({"flags": wire.ACK} if proto == "tcp" else {}))
+        flow.send_back(b"there")
+    if "rlvs" in t.backend.features:
+        equal(refused(t, "limit"), 9, "connections refused")
+        check(re.search(r"at the most +9\n", t.backend.run("-L", "--info").stdout), "--info does not say 9")
+    t.backend.sysctl("conn_max", 11)
+    ends.flow(100).send(b"one more", **flags)
+    equal(t.backend.live(), 11, "connections at last")
+
+
+@case("limits.growth.{family}.{early}", family=FAMILIES, early=EARLY, fresh=True)
+def growth(t, family, early):
+    """Thousands of connections: each has its own way there and back, and all expire."""
+    ends = Ends(t, "nat", family, "udp")
+    flows = [ends.flow(1 + number % 200, 5000 + number // 200) for number in range(MANY)]
+    sources = {(flow.client, flow.sport) for flow in flows}
+    ends.up.send(*(flow.request(b"1") for flow in flows))
+    equal(passed(ends.far, lambda ip: (ip.source, ip.sport), MANY), sources, "connections at the server")
+    settle(t.backend.live, MANY, "connections")
+    size = int(re.search(r"size=(\d+)", t.backend.run("-L", "-n").stdout)[1])
+    check(size >= MANY / 4, f"the table has {size} buckets for {MANY} connections")
+    equal(len(t.backend.connections()), MANY, "connections listed")
+
+    t.backend.run("--set", "0", "0", "1")
+    t.defer(t.backend.run, "--set", "900", "120", "300")
+    ends.down.send(*(wire.udp(ends.rip, ends.rport, *source, b"2") for source in sorted(sources)))
+    equal(passed(ends.near, lambda ip: (ip.target, ip.dport), MANY), sources, "connections at the client")
+    check(poll(lambda: t.backend.live() == 0, 30), f"{t.backend.live()} connections did not expire")
+    ends.flow().open()
+    equal(t.backend.live(), 1, "connections after all")
+
+
+def passed(tap, key, want):
+    """The keys of the UDP packets that a capture got, once there are `want` of them or no more come."""
+    def found():
+        return {key(frame.ip) for frame in tap.select(lambda ip: ip.proto == wire.UDP, outgoing=False)}
+    poll(lambda: len(found()) >= want, 8)
+    return found()
+
+
+@case("limits.thresholds.{family}", family=FAMILIES)
+def thresholds(t, family):
+    """A destination at its upper threshold gets no more."""
+    ends = Ends(t, "nat", family, "udp", balance=False)
+    rport = t.port()
+    t.serve("rs1", family, "udp", rport)
+    t.backend.restore(t.service(family, "udp", ends.vport),
+                      t.target(family, "udp", ends.vport, "nat", ends.rip, ends.rport, "-x", "3", "-y", "2"),
+                      t.target(family, "udp", ends.vport, "nat", ADDRESS["rs1"][family], rport))
+    ends.up.send(*(ends.flow(client).request(b"%d" % client) for client in range(1, 13)))
+    clients = {phantom_client(family, client) for client in range(1, 13)}
+
+    def got():
+        return [f for f in ends.far.select(lambda ip: ip.target == ends.rip, outgoing=False) if f.ip.source in clients]
+    settle(lambda: sum(d[3] for d in t.backend.destinations().values()), 12, "connections")
+    equal(len(got()), 3, "connections of the limited server")
+    check("  3 " in t.backend.run("-L", "-n", "--thresholds").stdout, "the threshold is not listed")
