@@ -67,6 +67,8 @@ bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len);
 bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len);
 bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu);
 bool rlvs_skb_complete_csum(struct sk_buff *skb);
+bool rlvs_skb_icmp_valid(struct sk_buff *skb, unsigned int hook,
+			 unsigned int offset, bool v6);
 void rlvs_skb_mark(struct sk_buff *skb);
 void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst);
 void rlvs_skb_orphan(struct sk_buff *skb);

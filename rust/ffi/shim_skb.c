@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Looking at and changing a packet. */
 #include <linux/ipv6.h>
+#include <linux/netfilter.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
 #include <net/dst_metadata.h>
@@ -68,6 +69,16 @@ bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu)
 bool rlvs_skb_complete_csum(struct sk_buff *skb)
 {
 	return skb->ip_summed != CHECKSUM_PARTIAL || !skb_checksum_help(skb);
+}
+
+/* Whether the checksum of the ICMP message at @offset is right. */
+bool rlvs_skb_icmp_valid(struct sk_buff *skb, unsigned int hook,
+			 unsigned int offset, bool v6)
+{
+	if (skb->ip_summed == CHECKSUM_PARTIAL)
+		return true;
+	return nf_checksum(skb, hook, offset, v6 ? IPPROTO_ICMPV6 : 0,
+			   v6 ? PF_INET6 : PF_INET) == 0;
 }
 
 /* The packet is done: rlvs, IPVS and connection tracking let it pass from here on. */

@@ -35,24 +35,18 @@ const ENDED: u8 = u8::MAX;
 pub(crate) trait Family: Addr {
     /// Where the family's flows come from.
     fn pool() -> &'static Pool;
-    /// The protocol number's name for a listing.
-    const NUMBER: u16;
 }
 
 static FLOWS4: Pool = Pool::new();
 static FLOWS6: Pool = Pool::new();
 
 impl Family for Ipv4Addr {
-    const NUMBER: u16 = kernel::bindings::AF_INET as u16;
-
     fn pool() -> &'static Pool {
         &FLOWS4
     }
 }
 
 impl Family for Ipv6Addr {
-    const NUMBER: u16 = kernel::bindings::AF_INET6 as u16;
-
     fn pool() -> &'static Pool {
         &FLOWS6
     }

@@ -35,7 +35,7 @@ pub(crate) fn request<A: Stack>(
         return packet.drop();
     }
     packet.orphan();
-    packet.to_output(path)
+    packet.send_out(path)
 }
 
 /// Past the other hooks.
@@ -56,7 +56,7 @@ pub(crate) fn request_early<A: Stack>(
     if !age::<A>(&mut packet) {
         return packet.drop();
     }
-    packet.to_neighbour(path, path.to)
+    packet.send_to_neighbour(path, path.to)
 }
 
 #[inline(always)]

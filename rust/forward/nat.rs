@@ -73,7 +73,7 @@ fn send<A: Stack>(
         return packet.drop();
     }
     packet.orphan();
-    packet.to_output(path)
+    packet.send_out(path)
 }
 
 /// Rewrites a packet whose new destination is this host, and lets it go on.
@@ -109,7 +109,7 @@ pub(crate) fn request_early<A: Stack>(
     if !translate(&mut packet, context, &to, facts.partial(), true) {
         return packet.drop();
     }
-    packet.to_neighbour(path, path.to)
+    packet.send_to_neighbour(path, path.to)
 }
 
 /// A real server's packet, past the other hooks.
@@ -133,7 +133,7 @@ pub(crate) fn reply_early<A: Stack>(
     if !translate(&mut packet, context, &to, facts.partial(), true) {
         return packet.drop();
     }
-    packet.to_neighbour(path, to.dst.into())
+    packet.send_to_neighbour(path, to.dst.into())
 }
 
 /// The way back to the flow's client with its MTU, looked up if need be.
@@ -241,7 +241,7 @@ pub(crate) fn error_to_server<A: Stack>(
         return packet.accept_marked();
     }
     packet.orphan();
-    packet.to_output(path)
+    packet.send_out(path)
 }
 
 /// An ICMP error about a request, to the client.
@@ -261,7 +261,7 @@ pub(crate) fn error_to_client<A: Stack>(
     match path {
         Some((path, _)) if turn => {
             packet.orphan();
-            packet.to_output(path)
+            packet.send_out(path)
         }
         path => go_out(packet, path),
     }
@@ -276,7 +276,8 @@ fn translate_error<A: Stack>(
     quoted: &Tuple<A>,
     age: bool,
 ) -> bool {
-    if !packet.complete_checksum() || (age && quote.ttl <= 1) {
+    let sound = packet.icmp_is_valid(quote.icmp, A::V6) && packet.complete_checksum();
+    if !sound || (age && quote.ttl <= 1) {
         return false;
     }
     let reach = quote.reach(packet.len() as usize);

@@ -52,7 +52,7 @@ pub(crate) fn request<A: Stack>(
         return packet.drop();
     }
     packet.orphan();
-    packet.to_tunnel(path)
+    packet.send_tunnelled(path)
 }
 
 /// Past the other hooks.
@@ -74,7 +74,7 @@ pub(crate) fn request_early<A: Stack>(
     if !encapsulate::<A>(&mut packet, path) || !seal(&mut packet, path) {
         return packet.drop();
     }
-    packet.to_neighbour(path, path.to)
+    packet.send_to_neighbour(path, path.to)
 }
 
 /// Takes one from the TTL and puts the outer header in front. False: drop it.

@@ -201,6 +201,16 @@ impl<'a> Packet<'a> {
         unsafe { ffi::rlvs_skb_complete_csum(self.raw()) }
     }
 
+    /// Whether the checksum of the ICMP message at `offset` is right.
+    pub(crate) fn icmp_is_valid(&mut self, offset: usize, v6: bool) -> bool {
+        let Ok(offset) = u32::try_from(offset) else {
+            return false;
+        };
+        let place = self.place as c_uint;
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_skb_icmp_valid(self.raw(), place, offset, v6) }
+    }
+
     /// Lets go of the socket that was found for the address before the change.
     pub(crate) fn orphan(&mut self) {
         // SAFETY: Valid and ours by the invariant.
@@ -312,7 +322,7 @@ impl<'a> Packet<'a> {
 
     /// Hands it to the neighbour towards `path.to`, past the other hooks.
     #[inline(always)]
-    pub(crate) fn to_neighbour(self, path: &Path, to: IpAddr) -> Verdict {
+    pub(crate) fn send_to_neighbour(self, path: &Path, to: IpAddr) -> Verdict {
         match to {
             // SAFETY: Valid and ours by the invariant, given away here; an IPv4 route.
             IpAddr::V4(a) => unsafe { ffi::rlvs_xmit_neigh4(self.raw(), path.dst(), be32(a)) },
@@ -323,7 +333,7 @@ impl<'a> Packet<'a> {
     }
 
     /// Sends it through LOCAL_OUT and the ordinary output.
-    pub(crate) fn to_output(self, path: &'a Path) -> Verdict {
+    pub(crate) fn send_out(self, path: &'a Path) -> Verdict {
         // SAFETY: Valid and ours by the invariant, given away here; the path lives as
         // long as the read side.
         unsafe {
@@ -337,8 +347,8 @@ impl<'a> Packet<'a> {
     }
 
     /// Sends an encapsulated packet like one of the host's own.
-    pub(crate) fn to_tunnel(self, path: &'a Path) -> Verdict {
-        // SAFETY: As for `to_output`.
+    pub(crate) fn send_tunnelled(self, path: &'a Path) -> Verdict {
+        // SAFETY: As for `send_out`.
         unsafe {
             if path.to.is_ipv6() {
                 ffi::rlvs_xmit_tunnel6(self.net.as_ptr(), self.raw(), path.dst());

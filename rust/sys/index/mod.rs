@@ -17,18 +17,18 @@
 
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use kernel::c_str;
 use kernel::prelude::*;
 use kernel::str::CStr;
 
+use self::table::{for_each_word, free_table, Table, MAX_CHAIN};
 use super::rcu::{self, Rcu};
 use super::slab::{OpenPool, Pool};
 use crate::ffi;
 
-/// Words of a line that hold entries.
-const SLOTS: usize = 7;
-/// A chain longer than this is cut off: such a load is an attack or a bug.
-const MAX_CHAIN: usize = 64;
+mod table;
+
+pub(crate) use self::table::open_lines;
+
 /// Fewest buckets; at least as many as there are locks.
 const MIN_BUCKETS: usize = 1024;
 /// Entries a bucket, on average, from which the table should grow.
@@ -39,7 +39,6 @@ const LOW_BITS: u64 = 0x3f;
 const ADDRESS: u64 = ((1 << 57) - 1) & !LOW_BITS;
 
 const _: () = assert!(MIN_BUCKETS >= ffi::RLVS_INDEX_LOCKS as usize);
-const _: () = assert!(size_of::<Line>() == 64);
 
 /// Which of its two keys an object was found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +63,6 @@ pub(crate) trait Entry: Send + Sync {
     fn pool() -> &'static Pool;
 }
 
-/// Overflow lines of all indexes.
-static LINES: Pool = Pool::new();
-
-/// Readies what all indexes share; call once, before the first one.
-pub(crate) fn open_lines() -> Result<OpenPool> {
-    // SAFETY: Nobody uses the locks yet.
-    unsafe { ffi::rlvs_index_init() };
-    LINES.open::<Line>(c_str!("rlvs_line"))
-}
-
 /// Opens the pool that the objects of type `T` come from.
 pub(crate) fn open_pool<T: Entry>(name: &'static CStr) -> Result<OpenPool> {
     T::pool().open::<Node<T>>(name)
@@ -93,115 +82,6 @@ pub(crate) enum Refused {
 struct Node<T> {
     value: T,
     dead: AtomicPtr<Node<T>>,
-}
-
-/// A bucket or an overflow line of one.
-#[repr(C, align(64))]
-struct Line {
-    slots: [AtomicU64; SLOTS],
-    more: AtomicPtr<Line>,
-}
-
-/// An array of buckets.
-///
-/// # Invariants
-///
-/// `lines` points to `mask + 1` lines, a power of two; every `more` is null or a line
-/// from the index's line cache; `next` is null or a table that outlives this one.
-struct Table {
-    lines: NonNull<Line>,
-    mask: usize,
-    next: AtomicPtr<Table>,
-    /// Buckets that have been moved to `next`; only the worker uses it.
-    moved: AtomicUsize,
-}
-
-impl Table {
-    fn new(buckets: usize) -> Result<NonNull<Self>> {
-        let bytes = buckets.checked_mul(size_of::<Line>()).ok_or(ENOMEM)?;
-        // SAFETY: Called in process context; all-zero lines are empty ones.
-        let lines = unsafe { ffi::rlvs_kvzalloc(bytes) }.cast::<Line>();
-        let lines = NonNull::new(lines).ok_or(ENOMEM)?;
-        let table = Self {
-            lines,
-            mask: buckets.wrapping_sub(1),
-            next: AtomicPtr::new(ptr::null_mut()),
-            moved: AtomicUsize::new(0),
-        };
-        match KBox::new(table, GFP_KERNEL) {
-            Ok(table) => Ok(NonNull::from(KBox::leak(table))),
-            Err(e) => {
-                // SAFETY: Allocated above, used by nobody.
-                unsafe { kernel::bindings::kvfree(lines.as_ptr().cast()) };
-                Err(e.into())
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn line(&self, hash: u64) -> &Line {
-        // SAFETY: By the type's invariant the masked number is inside the array.
-        unsafe { self.lines.add(hash as usize & self.mask).as_ref() }
-    }
-
-    #[inline(always)]
-    fn next(&self) -> Option<&Table> {
-        // SAFETY: By the type's invariant null or a table that outlives this one.
-        unsafe { self.next.load(Ordering::Acquire).as_ref() }
-    }
-
-    fn buckets(&self) -> usize {
-        self.mask.wrapping_add(1)
-    }
-}
-
-impl Line {
-    #[inline(always)]
-    fn more(&self) -> Option<&Line> {
-        // SAFETY: Null or a line that lives as long as its table (`Table`'s invariant).
-        unsafe { self.more.load(Ordering::Acquire).as_ref() }
-    }
-
-    /// The slot of this bucket that holds exactly `word`.
-    fn find(&self, word: u64) -> Option<&AtomicU64> {
-        let mut line = self;
-        for _ in 0..MAX_CHAIN {
-            let found = line
-                .slots
-                .iter()
-                .find(|slot| slot.load(Ordering::Relaxed) == word);
-            if found.is_some() {
-                return found;
-            }
-            line = line.more()?;
-        }
-        None
-    }
-
-    /// A free slot, from a new overflow line if need be; the bucket is locked.
-    fn free_slot(&self) -> Option<&AtomicU64> {
-        let mut line = self;
-        for _ in 0..MAX_CHAIN {
-            let free = line
-                .slots
-                .iter()
-                .find(|slot| slot.load(Ordering::Relaxed) == 0);
-            if free.is_some() {
-                return free;
-            }
-            line = match line.more() {
-                Some(more) => more,
-                None => line.extend()?,
-            };
-        }
-        None
-    }
-
-    fn extend(&self) -> Option<&Line> {
-        let fresh = LINES.alloc::<Line>()?;
-        self.more.store(fresh.as_ptr(), Ordering::Release);
-        self.more()
-    }
 }
 
 /// Packs an entry's word.
@@ -327,7 +207,7 @@ impl<T: Entry> Index<T> {
     fn find_in<'a>(
         &'a self,
         _rcu: &'a Rcu,
-        first: &Line,
+        first: &table::Line,
         hash: u64,
         key: &T::Key,
     ) -> Option<(&'a T, Side)> {
@@ -595,39 +475,6 @@ impl<T: Entry> Index<T> {
         let value = unsafe { &(*node::<T>(word)).value };
         Some(T::hash(&value.key(side(word))?, self.seed))
     }
-}
-
-/// Calls `f` for every slot of a bucket.
-fn for_each_word(first: &Line, mut f: impl FnMut(&AtomicU64)) {
-    let mut line = first;
-    for _ in 0..MAX_CHAIN {
-        line.slots.iter().for_each(&mut f);
-        match line.more() {
-            Some(more) => line = more,
-            None => return,
-        }
-    }
-}
-
-/// Frees a table and its overflow lines, not the objects.
-///
-/// # Safety
-///
-/// `table` must come from [`Table::new`] and be out of everybody's reach.
-unsafe fn free_table(table: *mut Table) {
-    // SAFETY: By the contract a leaked box that is ours.
-    let table = unsafe { KBox::from_raw(table) };
-    for bucket in 0..table.buckets() {
-        let mut more = table.line(bucket as u64).more.load(Ordering::Relaxed);
-        while let Some(line) = NonNull::new(more) {
-            // SAFETY: An overflow line of this table, live until freed below.
-            more = unsafe { line.as_ref() }.more.load(Ordering::Relaxed);
-            // SAFETY: From this pool, and reached through the dead table only.
-            unsafe { LINES.free(line) };
-        }
-    }
-    // SAFETY: The array came from `rlvs_kvzalloc`.
-    unsafe { kernel::bindings::kvfree(table.lines.as_ptr().cast()) };
 }
 
 impl<T: Entry> Drop for Index<T> {

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of an index: cache lines of words, and arrays of them.
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use kernel::c_str;
+use kernel::prelude::*;
+
+use crate::ffi;
+use crate::sys::slab::{OpenPool, Pool};
+
+/// Words of a line that hold entries.
+const SLOTS: usize = 7;
+/// A chain longer than this is cut off: such a load is an attack or a bug.
+pub(super) const MAX_CHAIN: usize = 64;
+
+const _: () = assert!(size_of::<Line>() == 64);
+
+/// Overflow lines of all indexes.
+static LINES: Pool = Pool::new();
+
+/// Readies what all indexes share; call once, before the first one.
+pub(crate) fn open_lines() -> Result<OpenPool> {
+    // SAFETY: Nobody uses the locks yet.
+    unsafe { ffi::rlvs_index_init() };
+    LINES.open::<Line>(c_str!("rlvs_line"))
+}
+
+/// A bucket or an overflow line of one.
+#[repr(C, align(64))]
+pub(super) struct Line {
+    pub(super) slots: [AtomicU64; SLOTS],
+    pub(super) more: AtomicPtr<Line>,
+}
+
+/// An array of buckets.
+///
+/// # Invariants
+///
+/// `lines` points to `mask + 1` lines, a power of two; every `more` is null or a line
+/// from the index's line cache; `next` is null or a table that outlives this one.
+pub(super) struct Table {
+    pub(super) lines: NonNull<Line>,
+    mask: usize,
+    pub(super) next: AtomicPtr<Table>,
+    /// Buckets that have been moved to `next`; only the worker uses it.
+    pub(super) moved: AtomicUsize,
+}
+
+impl Table {
+    pub(super) fn new(buckets: usize) -> Result<NonNull<Self>> {
+        let bytes = buckets.checked_mul(size_of::<Line>()).ok_or(ENOMEM)?;
+        // SAFETY: Called in process context; all-zero lines are empty ones.
+        let lines = unsafe { ffi::rlvs_kvzalloc(bytes) }.cast::<Line>();
+        let lines = NonNull::new(lines).ok_or(ENOMEM)?;
+        let table = Self {
+            lines,
+            mask: buckets.wrapping_sub(1),
+            next: AtomicPtr::new(ptr::null_mut()),
+            moved: AtomicUsize::new(0),
+        };
+        match KBox::new(table, GFP_KERNEL) {
+            Ok(table) => Ok(NonNull::from(KBox::leak(table))),
+            Err(e) => {
+                // SAFETY: Allocated above, used by nobody.
+                unsafe { kernel::bindings::kvfree(lines.as_ptr().cast()) };
+                Err(e.into())
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn line(&self, hash: u64) -> &Line {
+        // SAFETY: By the type's invariant the masked number is inside the array.
+        unsafe { self.lines.add(hash as usize & self.mask).as_ref() }
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&self) -> Option<&Table> {
+        // SAFETY: By the type's invariant null or a table that outlives this one.
+        unsafe { self.next.load(Ordering::Acquire).as_ref() }
+    }
+
+    pub(super) fn buckets(&self) -> usize {
+        self.mask.wrapping_add(1)
+    }
+}
+
+impl Line {
+    #[inline(always)]
+    pub(super) fn more(&self) -> Option<&Line> {
+        // SAFETY: Null or a line that lives as long as its table (`Table`'s invariant).
+        unsafe { self.more.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The slot of this bucket that holds exactly `word`.
+    pub(super) fn find(&self, word: u64) -> Option<&AtomicU64> {
+        let mut line = self;
+        for _ in 0..MAX_CHAIN {
+            let found = line
+                .slots
+                .iter()
+                .find(|slot| slot.load(Ordering::Relaxed) == word);
+            if found.is_some() {
+                return found;
+            }
+            line = line.more()?;
+        }
+        None
+    }
+
+    /// A free slot, from a new overflow line if need be; the bucket is locked.
+    pub(super) fn free_slot(&self) -> Option<&AtomicU64> {
+        let mut line = self;
+        for _ in 0..MAX_CHAIN {
+            let free = line
+                .slots
+                .iter()
+                .find(|slot| slot.load(Ordering::Relaxed) == 0);
+            if free.is_some() {
+                return free;
+            }
+            line = match line.more() {
+                Some(more) => more,
+                None => line.extend()?,
+            };
+        }
+        None
+    }
+
+    fn extend(&self) -> Option<&Line> {
+        let fresh = LINES.alloc::<Line>()?;
+        self.more.store(fresh.as_ptr(), Ordering::Release);
+        self.more()
+    }
+}
+
+/// Calls `f` for every slot of a bucket.
+pub(super) fn for_each_word(first: &Line, mut f: impl FnMut(&AtomicU64)) {
+    let mut line = first;
+    for _ in 0..MAX_CHAIN {
+        line.slots.iter().for_each(&mut f);
+        match line.more() {
+            Some(more) => line = more,
+            None => return,
+        }
+    }
+}
+
+/// Frees a table and its overflow lines, not the objects.
+///
+/// # Safety
+///
+/// `table` must come from [`Table::new`] and be out of everybody's reach.
+pub(super) unsafe fn free_table(table: *mut Table) {
+    // SAFETY: By the contract a leaked box that is ours.
+    let table = unsafe { KBox::from_raw(table) };
+    for bucket in 0..table.buckets() {
+        let mut more = table.line(bucket as u64).more.load(Ordering::Relaxed);
+        while let Some(line) = NonNull::new(more) {
+            // SAFETY: An overflow line of this table, live until freed below.
+            more = unsafe { line.as_ref() }.more.load(Ordering::Relaxed);
+            // SAFETY: From this pool, and reached through the dead table only.
+            unsafe { LINES.free(line) };
+        }
+    }
+    // SAFETY: The array came from `rlvs_kvzalloc`.
+    unsafe { kernel::bindings::kvfree(table.lines.as_ptr().cast()) };
+}
