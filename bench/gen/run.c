@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A run: threads, one a processor, that push packets into the receive path. */
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/netdevice.h>
+#include <linux/sched.h>
+
+#include "gen.h"
+
+/* Packets between two looks at what else has to run, as in a NAPI poll. */
+#define BATCH 64
+/* A packet that takes longer counts as slow. */
+#define SLOW_NS NSEC_PER_MSEC
+
+struct gen_thread {
+	const struct gen_order *order;
+	const struct gen_template *template;
+	struct net_device *dev;
+	unsigned int cpu;
+	struct gen_result result;
+	struct completion done;
+};
+
+/* Threads that are ready; they start together. */
+static atomic_t waiting;
+
+/*
+ * The processor time of the host's thread that plays this processor: other
+ * programs of the host are not in it. The kernel is a process here, so it can
+ * simply ask the host's kernel.
+ */
+static u64 cpu_ns(void)
+{
+	struct { s64 sec, nsec; } now = {};
+	long number = 228 /* clock_gettime */, clock = 3 /* of this thread */;
+
+	asm volatile("syscall" : "+a"(number) : "D"(clock), "S"(&now)
+		     : "rcx", "r11", "memory");
+	return now.sec * NSEC_PER_SEC + now.nsec;
+}
+
+/* A number below a power of two for each number below it, all different. */
+static u32 scatter(u32 n, u32 mask)
+{
+	n = (n * 0x9e3779b1u) & mask;
+	n ^= n >> 9;
+	n = (n * 0x85ebca6bu) & mask;
+	return n ^ (n >> 11);
+}
+
+static u32 flow_number(const struct gen_order *o, u32 n)
+{
+	if (o->scattered)
+		return o->first + scatter(n & (o->flows - 1), o->flows - 1);
+	return o->first + n % o->flows;
+}
+
+static void time_packet(struct gen_result *r, u64 *last)
+{
+	u64 now = cpu_ns(), took = now - *last;
+
+	r->slowest_ns = max(r->slowest_ns, took);
+	r->slow += took > SLOW_NS;
+	*last = now;
+}
+
+static void one_packet(struct gen_thread *t, u32 n)
+{
+	u32 flow = flow_number(t->order, n);
+	struct sk_buff *skb;
+
+	skb = gen_packet(t->template, t->dev, flow / t->order->ports,
+			 flow % t->order->ports);
+	if (likely(skb))
+		netif_receive_skb(skb);
+	else
+		t->result.failed++;
+}
+
+static void one_batch(struct gen_thread *t, u32 start, u32 end)
+{
+	u64 last = t->order->each ? cpu_ns() : 0;
+	u32 n;
+
+	local_bh_disable();
+	for (n = start; n < end; n++) {
+		one_packet(t, n * t->order->cpus + t->cpu);
+		if (t->order->each)
+			time_packet(&t->result, &last);
+	}
+	local_bh_enable();
+}
+
+static int gen_thread(void *data)
+{
+	struct gen_thread *t = data;
+	u32 n, count = t->order->count / t->order->cpus;
+	u64 wall, cpu;
+
+	atomic_dec(&waiting);
+	while (atomic_read(&waiting) > 0)
+		cond_resched();
+	wall = ktime_get_ns();
+	cpu = cpu_ns();
+	for (n = 0; n < count; n += BATCH) {
+		one_batch(t, n, min(n + BATCH, count));
+		cond_resched();
+	}
+	t->result.wall_ns = ktime_get_ns() - wall;
+	t->result.cpu_ns = cpu_ns() - cpu;
+	t->result.packets = count;
+	complete(&t->done);
+	return 0;
+}
+
+static int create_threads(struct gen_thread *threads, struct task_struct **tasks,
+			  const struct gen_order *o,
+			  const struct gen_template *template,
+			  struct net_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < o->cpus; i++) {
+		struct gen_thread *t = &threads[i];
+
+		*t = (struct gen_thread) {
+			.order = o, .template = template, .dev = dev, .cpu = i,
+		};
+		init_completion(&t->done);
+		tasks[i] = kthread_create_on_cpu(gen_thread, t, i, "rlvs_gen/%u");
+		if (IS_ERR(tasks[i])) {
+			int err = PTR_ERR(tasks[i]);
+
+			while (i--)
+				kthread_stop(tasks[i]);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void add_result(struct gen_result *sum, const struct gen_result *r)
+{
+	sum->packets += r->packets;
+	sum->wall_ns += r->wall_ns;
+	sum->cpu_ns += r->cpu_ns;
+	sum->slow += r->slow;
+	sum->failed += r->failed;
+	sum->slowest_ns = max(sum->slowest_ns, r->slowest_ns);
+}
+
+int gen_run(const struct gen_order *o, struct net_device *dev,
+	    struct gen_result *result)
+{
+	static struct gen_template template;
+	static struct gen_thread threads[NR_CPUS];
+	static struct task_struct *tasks[NR_CPUS];
+	unsigned int i;
+	int err;
+
+	if (!o->cpus || o->cpus > num_online_cpus() || !o->flows || !o->ports)
+		return -EINVAL;
+	err = gen_template_init(&template, o, dev);
+	if (err)
+		return err;
+	err = create_threads(threads, tasks, o, &template, dev);
+	if (err)
+		return err;
+	atomic_set(&waiting, o->cpus);
+	for (i = 0; i < o->cpus; i++)
+		wake_up_process(tasks[i]);
+	memset(result, 0, sizeof(*result));
+	for (i = 0; i < o->cpus; i++) {
+		wait_for_completion(&threads[i].done);
+		add_result(result, &threads[i].result);
+	}
+	return 0;
+}
