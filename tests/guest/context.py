@@ -95,9 +95,11 @@ class Context:
 
     def forget(self):
         """Drop the path MTUs that hosts have learned: IPv4 keeps them in a cache, IPv6 with the route."""
-        for host, gateway, table in (("client", "fd00:1::1", "main"), ("director", "fd00:2::fe", "main"),
-                                     ("rs1", "fd00:3::1", "main"), ("rs1", "fd00:3::fe", "100")):
-            self.lab.ip(host, "route flush cache", f"route replace default via {gateway} table {table}")
+        learned = {"client": ["default via fd00:1::1"], "director": ["default via fd00:2::fe"],
+                   "rs1": ["default via fd00:3::1", "default via fd00:3::fe table 100",
+                           "fd00:3::/64 dev eth0 proto kernel metric 256"]}
+        for host, routes in learned.items():
+            self.lab.ip(host, "route flush cache", *(f"route replace {route}" for route in routes))
 
     def sysctl(self, name, value):
         """Set one of the balancer's sysctls for the rest of the case."""

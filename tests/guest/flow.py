@@ -38,6 +38,11 @@ class Flow:
     def __init__(self, ends, client, sport):
         self.ends, self.client, self.sport = ends, client, sport
         self.seen = None
+        self.begin()
+
+    def begin(self):
+        """Let arrived() and returned() look only at what is captured from now on."""
+        self.far_from, self.near_from = len(self.ends.far.fetch()), len(self.ends.near.fetch())
 
     def build(self, source, target, **fields):
         """A packet of the flow's protocol between two (address, port)."""
@@ -62,7 +67,7 @@ class Flow:
     def arrived(self, payload, bound=3.0, **same):
         """The captured packet at the real server's end that carries `payload`, or None after `bound` seconds."""
         def find():
-            for frame in self.ends.far.fetch():
+            for frame in self.ends.far.fetch()[self.far_from:]:
                 ip = frame.ip
                 if frame.outgoing or not ip:
                     continue
@@ -81,6 +86,7 @@ class Flow:
 
     def send(self, payload=b"ping", **fields):
         """Send a request and return it as the real server got it; fail if it did not arrive."""
+        self.begin()
         self.ends.up.send(self.request(payload, **fields))
         ip = self.arrived(payload, **self.told_apart(fields))
         check(ip, f"the request {payload!r} did not reach the real server")
@@ -94,7 +100,7 @@ class Flow:
     def returned(self, payload, bound=3.0, **same):
         """The captured packet at the client's end that carries `payload`, or None."""
         def find():
-            for frame in self.ends.near.fetch():
+            for frame in self.ends.near.fetch()[self.near_from:]:
                 ip = frame.ip
                 if ip and not frame.outgoing and ip.whole and ip.tuple() == self.back() and ip.payload == payload and \
                         all(getattr(ip, k) == v for k, v in same.items()):
@@ -108,6 +114,7 @@ class Flow:
 
     def send_back(self, payload=b"pong", **fields):
         """Send a reply and return it as the client got it; fail if it did not arrive."""
+        self.begin()
         self.ends.down.send(self.reply(payload, **fields))
         ip = self.returned(payload, **self.told_apart(fields))
         check(ip, f"the reply {payload!r} did not reach the client")

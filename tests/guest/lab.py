@@ -55,7 +55,7 @@ LINKS = (
 )
 
 SIOCETHTOOL = 0x8946
-ETHTOOL_SET_TX_CHECKSUM = 0x17
+ETHTOOL_SET_RX_CHECKSUM, ETHTOOL_SET_TX_CHECKSUM = 0x15, 0x17
 CLONE_NEWNET = 0x40000000
 
 
@@ -158,9 +158,9 @@ class Lab:
         """Run `ip` commands on a host as one batch."""
         run("ip", "-n", host, "-batch", "-", text="\n".join(commands) + "\n")
 
-    def offload(self, host, dev, on):
-        """Switch transmit checksums, and with them segmentation, of an interface on or off."""
-        value = bytearray(struct.pack("II", ETHTOOL_SET_TX_CHECKSUM, 1 if on else 0))
+    def offload(self, host, dev, on, feature=ETHTOOL_SET_TX_CHECKSUM):
+        """Switch transmit checksums, and with them segmentation, of an interface on or off; or another feature."""
+        value = bytearray(struct.pack("II", feature, 1 if on else 0))
         with self.socket(host, socket.AF_INET, socket.SOCK_DGRAM) as sock:
             where = ctypes.addressof(ctypes.c_char.from_buffer(value))
             fcntl.ioctl(sock, SIOCETHTOOL, struct.pack("16sQ16x", dev.encode(), where))

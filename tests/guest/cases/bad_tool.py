@@ -14,8 +14,8 @@ V4, V6 = "10.0.2.100:80", "[fd00:2::100]:53"
 
 # Refused by the kernel: name, arguments, and words of which the reason must have one.
 REFUSED = {
-    "duplicate_service": (f"-A -t {V4} -s rr", "exist"),
-    "duplicate_dest": (f"-a -t {V4} -r 10.0.3.11:8080 -m", "exist"),
+    "duplicate_service": (f"-A -t {V4} -s rr", "exist has"),
+    "duplicate_dest": (f"-a -t {V4} -r 10.0.3.11:8080 -m", "exist has"),
     "no_service_delete": ("-D -t 10.0.2.100:81", "service"),
     "no_service_edit": ("-E -t 10.0.2.100:81 -s rr", "service"),
     "no_service_dest": ("-a -t 10.0.2.100:81 -r 10.0.3.11:80 -m", "service"),
@@ -26,6 +26,8 @@ REFUSED = {
     "broadcast_dest": (f"-a -t {V4} -r 10.0.3.255:80 -m", "unicast"),
     "zero_dest": (f"-a -t {V4} -r 0.0.0.0:80 -m", "unicast"),
     "multicast_dest_v6": (f"-a -u {V6} -r [ff02::1]:53 -m", "unicast"),
+    "unknown_scheduler": ("-A -t 10.0.2.100:81 -s nosuch", "scheduler"),
+    "unknown_scheduler_edit": (f"-E -t {V4} -s nosuch", "scheduler"),
     "thresholds": (f"-a -t {V4} -r 10.0.3.12:80 -m -x 3 -y 5", "threshold range"),
 }
 # The same, in what only rlvs has or only rlvs checks in the kernel.
@@ -41,7 +43,7 @@ REFUSED_RLVS = {
     "local_not_here_v6": (f"-P -u {V6} -z fd00:3::250", "host"),
     "local_loopback": (f"-P -t {V4} -z 127.0.0.1", "host"),
     "local_other_family": (f"-P -t {V4} -z fd00:3::101", "family"),
-    "local_twice": ("-P -t 10.0.2.100:443 -z 10.0.3.101", "already"),
+    "local_twice": ("-P -t 10.0.2.100:443 -z 10.0.3.101", "already has"),
     "local_unknown": ("-Q -t 10.0.2.100:443 -z 10.0.3.102", "local"),
     "local_no_service": ("-P -t 10.0.2.100:81 -z 10.0.3.101", "service"),
     "local_last": ("-Q -t 10.0.2.100:443 -z 10.0.3.101", "local"),
@@ -51,7 +53,6 @@ REFUSED_RLVS = {
 }
 # Wrong usage; the tool refuses before it asks.
 USAGE = {
-    "unknown_scheduler": f"-A -t {V4} -s nosuch",
     "unknown_option": f"-A -t {V4} --nosuch",
     "no_command": "-t 10.0.2.100:81",
     "two_commands": f"-A -D -t {V4}",
@@ -133,7 +134,7 @@ def restore(t):
     """A file with an error at line N: N is named, and nothing is changed."""
     saved = base(t)
     good = ["# a comment", "-A -t 10.0.2.100:900 -s rr", "", "-a -t 10.0.2.100:900 -r 10.0.3.11:80 -m", "-Z"]
-    for line in ("-A -t 10.0.2.100:901 -s nosuch", "-a -t 10.0.2.100:900", "nonsense", "-A -t 10.0.2.300:80",
+    for line in ("-A -t 10.0.2.100:901 -s rr -b mh-port", "-a -t 10.0.2.100:900", "nonsense", "-A -t 10.0.2.300:80",
                  "-L -n", "-a -t 10.0.2.100:900 -r 10.0.3.12:80 -m -w -5"):
         for place in (0, 3, 5):
             text = "\n".join(good[:place] + [line] + good[place:]) + "\n"

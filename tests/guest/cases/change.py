@@ -10,6 +10,10 @@ from noise import Askers
 from suite import EARLY, FAMILIES, case, check, equal, until
 
 
+# mh keeps a drained server's share of the clients for it unless told otherwise.
+FALLBACK = "mh -b mh-fallback"
+
+
 def two_servers(t, family, proto, method="nat"):
     """A service with rs1 and rs2; returns (port, address of each as the tools write it)."""
     vport, rport = t.port(), t.port()
@@ -105,7 +109,7 @@ def scheduler(t, family):
 
 @case("change.under_load.{method}.{family}", needs=("rlvs",), method=("nat", "fullnat"), family=FAMILIES)
 def under_load(t, method, family):
-    """Sixty changes under a stream of new connections: each connection is answered."""
+    """Seventy changes under a stream of new connections: each connection is answered."""
     vport, rport = two_servers(t, family, "udp", method)
     askers = Askers(t.lab, family, ADDRESS["vip"][family], vport)
     t.defer(askers.stop)
@@ -115,7 +119,7 @@ def under_load(t, method, family):
     extra = t.target(family, "udp", vport, method, ADDRESS["rs3"][family], rport, "-w 0")
     service = "-E" + t.service(family, "udp", vport, "-s")[2:]
     for _ in range(10):
-        t.backend.restore(f"{edit} {chance.randrange(5)}", extra, f"{service} {chance.choice(('rr', 'wrr', 'mh'))}",
+        t.backend.restore(f"{edit} {chance.randrange(5)}", extra, f"{service} {chance.choice(('rr', 'wrr', FALLBACK))}",
                           f"{edit} 0", f"{service} {chance.choice(('lc', 'wlc', 'wrr'))}",
                           "-d" + extra[2:extra.index(" -w")].replace(" -m", "").replace(" --fullnat", ""))
         before = askers.answered

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The early path and the packet filter: who sees which packet, and that conntrack and a firewall go together with both."""
+"""The early path and the packet filter: who sees which packet, and how both go together."""
 
 import json
 
