@@ -29,7 +29,8 @@ run a command on the others. To try:
   client curl -s http://{nat4}/ | head -c 4
   client curl -s http://[{fullnat6}]/ | head -c 4
   rlvsadm -e -t {nat4}:80 -r {rs1}:{port} -m -w 0       # drain rs1
-  rs2 tcpdump -ni back -c 10 & client curl -s http://{tun4}/ -o /dev/null
+  rs2 tcpdump -nevi back -c 3 ip proto 4 &                # the outer and the inner header
+  for i in 1 2 3; do client curl -s http://{tun4}/ -o /dev/null; done
   sysctl net.rlvs
 
 The web pages are a name and a long payload. `exit` ends the guest.
