@@ -36,6 +36,7 @@ part() {
 
 if [ $# = 0 ]; then
 	part check qemu/check.sh
+	part runner qemu/run-test.sh
 	part host qemu/enter cargo test --locked --manifest-path tests/host/Cargo.toml
 	part tool qemu/enter cargo test --locked --manifest-path tools/rlvsadm/Cargo.toml
 fi
