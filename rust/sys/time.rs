@@ -29,10 +29,12 @@ impl Jiffies {
         Self(seconds.saturating_mul(HZ).min(i32::MAX as u32))
     }
 
-    /// The span from `earlier` to this point.
+    /// The span from `earlier` to this point; none if `earlier` is the later one, as
+    /// happens when another processor notes a time while this one looks at the clock.
     #[inline(always)]
     pub(crate) fn since(self, earlier: Self) -> Self {
-        Self(self.0.wrapping_sub(earlier.0))
+        let span = self.0.wrapping_sub(earlier.0);
+        Self(if span > i32::MAX as u32 { 0 } else { span })
     }
 
     /// The span in whole seconds, rounded down.
