@@ -115,3 +115,9 @@ def hops(number, value):
     """An option setter: the TTL or hop limit of a socket."""
     level, name = (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if number == 6 else (socket.IPPROTO_IP, socket.IP_TTL)
     return lambda sock: sock.setsockopt(level, name, value)
+
+
+def service_class(number, value):
+    """An option setter: the TOS or traffic class of a socket."""
+    level, name = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if number == 6 else (socket.IPPROTO_IP, socket.IP_TOS)
+    return lambda sock: sock.setsockopt(level, name, value)

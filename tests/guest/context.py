@@ -95,7 +95,7 @@ class Context:
 
     def forget(self):
         """Drop the path MTUs that hosts have learned: IPv4 keeps them in a cache, IPv6 with the route."""
-        learned = {"client": ["default via fd00:1::1"], "director": ["default via fd00:2::fe"],
+        learned = {"client": ["default via fd00:1::1"], "director": ["fd00:3::/64 dev back proto kernel metric 256"],
                    "rs1": ["default via fd00:3::1", "default via fd00:3::fe table 100",
                            "fd00:3::/64 dev eth0 proto kernel metric 256"]}
         for host, routes in learned.items():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Packets as bytes: taking them apart, putting them together, and checksums."""
 
+import contextlib
 import socket
 import struct
 
@@ -215,9 +216,19 @@ class Frame:
         self.target, self.source = data[0:6].hex(":"), data[6:12].hex(":")
         self.type = struct.unpack("!H", data[12:14])[0]
         self.outgoing, self.partial, self.gso = outgoing, partial, gso
-        self.ip = Ip(data[14:]) if self.type in ETHERTYPE.values() else None
+        self.ip = None
+        if self.type in ETHERTYPE.values() and len(data) >= 34:
+            with contextlib.suppress(struct.error, IndexError, ValueError):
+                self.ip = Ip(data[14:])
 
     def __repr__(self):
+        try:
+            return self.describe()
+        except (struct.error, IndexError, ValueError):
+            return "damaged"
+
+    def describe(self):
+        """The frame in a line."""
         how = ("out" if self.outgoing else "in ") + (" partial" if self.partial else "") + (" gso" if self.gso else "")
         return f"{how} {self.source[-2:]}>{self.target[-2:]} {self.ip!r}"
 
@@ -301,4 +312,4 @@ def reassemble(packets):
 def ethernet(source, target, data):
     """An Ethernet frame around an IP packet; hardware addresses as text."""
     head = bytes.fromhex(target.replace(":", "")) + bytes.fromhex(source.replace(":", ""))
-    return head + struct.pack("!H", ETHERTYPE[data[0] >> 4]) + data
+    return head + struct.pack("!H", ETHERTYPE.get(data[0] >> 4, ETHERTYPE[4])) + data

@@ -171,6 +171,22 @@ def expired(t, method, family, early):
         check(not flow.arrived(b"last hop", bound=0), "the packet was forwarded")
 
 
+@case("icmp.tunnel.{family}_in_{outer}.{early}", needs=("rlvs",), family=FAMILIES, outer=FAMILIES, early=EARLY)
+def tunnel(t, family, outer, early):
+    """A router inside a tunnel finds a packet too large: the client is told, less what the tunnel takes."""
+    ends = Ends(t, "tun", family, "udp", balance=False)
+    t.balance(family, "udp", ends.vport, "tun", ADDRESS["rs1"][outer], ends.vport)
+    flow = ends.flow().open()
+    sent = ends.far.select(lambda ip: ip.proto in (wire.IPIP, wire.IPV6_IN_IP), outgoing=False)[-1].ip
+    kind = (3, 4, 1400) if outer == 4 else (2, 0, 1400)
+    t.defer(t.forget)
+    ends.down.send(wire.icmp(ADDRESS["rs2"][outer], sent.source, *kind, sent.raw))
+    want = (*ERRORS["toobig"][family][:2], 1400 - (20 if outer == 4 else 40))
+    got = one_error(ends.near, want, "too big for the tunnel")
+    equal(got.target, flow.client, "target")
+    equal(got.inner.tuple(), (flow.client, flow.sport, ends.vip, ends.vport), "quoted packet")
+
+
 @case("icmp.no_destination.{proto}.{family}", proto=PROTOCOLS, family=FAMILIES)
 def no_destination(t, proto, family):
     """A service without a usable destination answers "port unreachable"; one with weight 0 too."""

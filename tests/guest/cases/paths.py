@@ -5,11 +5,14 @@ import socket
 from collections import Counter
 
 import wire
+from client import PMTUDISC_DONT, discover, service_class
 from lab import ADDRESS, MAC
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll
 
 SIZE = 300_000
 TCP_MAXSEG = 2
+# Expedited forwarding, and ECN-capable where the protocol leaves that to the socket.
+TOS = 0xB9
 
 
 class Path:
@@ -29,16 +32,19 @@ class Path:
         self.front = t.tap("director", "front") if host == "client" else None
         self.near = t.tap("client") if host == "client" else None
 
-    def small_segments(self, sock):
-        """Keep TCP below the tunnels' MTU; path MTU has cases of its own."""
+    def prepare(self, sock, fragment):
+        """Give packets a service class and ECN bits, and with `fragment` no DF; keep TCP below the tunnels' MTU."""
+        service_class(self.family, TOS)(sock)
+        if fragment:
+            discover(self.family, PMTUDISC_DONT)(sock)
         if self.method == "tun" and self.proto == "tcp":
             sock.setsockopt(socket.IPPROTO_TCP, TCP_MAXSEG, 1300)
 
-    def exchange(self, size):
-        """Talk over a new connection; check who answered and whom it saw."""
+    def exchange(self, size, fragment=False):
+        """Talk over a new connection, whose packets may be fragmented or not; check who answered and whom it saw."""
         source = (ADDRESS["director.back"][self.family], 0) if self.host == "director" else None
         client = self.t.client(self.family, self.proto, self.vport, host=self.host, source=source,
-                               before=self.small_segments)
+                               before=lambda sock: self.prepare(sock, fragment))
         answer = client.bulk(size)
         equal(answer.name, "rs1", "the server that answered")
         if self.method == "fullnat":
@@ -133,7 +139,8 @@ class Path:
         out, back = self.forwarded(self.back, True), []
         for frame in out:
             equal((frame.source, frame.target), (MAC["director", "back"], MAC["rs1", "eth0"]), "hardware addresses")
-            equal(self.payload_packet(frame.ip).ttl, 63 if local else 62, "TTL towards the server")
+            inner = self.payload_packet(frame.ip)
+            equal((inner.ttl, inner.tos | 3), (63 if local else 62, TOS | 3), "TTL and TOS towards the server")
             if self.method == "tun":
                 self.check_outer(frame.ip)
         if self.front and self.method in ("nat", "fullnat"):
@@ -189,7 +196,7 @@ def walk(t, method, family, proto, **more):
     path.forget()
     t.offload(False, path.host, "rs1")
     first.ask(5000 if proto == "tcp" else 1200)
-    path.exchange(SIZE // 6)
+    path.exchange(SIZE // 6, fragment=True)
     path.check_all(finished=True)
 
 

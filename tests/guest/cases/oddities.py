@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Packets that are rare or wrong: IP options, no UDP checksum, UDP GSO, padding, and random damage."""
+
+import random
+import socket
+import struct
+
+import wire
+from flow import Ends
+from servers import BLOCK
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, settle
+
+UDP_SEGMENT = 103
+SEGMENT, SEGMENTS = 1000, 20
+DAMAGED = 300
+
+
+@case("oddities.options.{method}.{early}", method=("nat", "dr", "tun"), early=EARLY)
+@case("oddities.options.{method}.{early}", needs=("fullnat",), method=("fullnat",), early=EARLY)
+def options(t, method, early):
+    """A packet with IP options passes with them, on a flow that is known."""
+    ends = Ends(t, method, 4, "udp")
+    flow = ends.flow().open()
+    plain = flow.request(b"with options")
+    head = bytearray(plain[:20]) + b"\x01\x01\x01\x00"
+    head[0], head[2:4], head[10:12] = 0x46, struct.pack("!H", len(plain) + 4), b"\0\0"
+    head[10:12] = struct.pack("!H", wire.checksum(head))
+    ends.up.send(bytes(head) + plain[20:])
+    ip = flow.arrived(b"with options")
+    check(ip, "the packet did not arrive")
+    equal((ip.raw[20:24], ip.ttl), (b"\x01\x01\x01\x00", 62), "options and TTL")
+    check(not ip.fault(), f"{ip.fault()}")
+
+
+@case("oddities.no_checksum.{early}", early=EARLY)
+def no_checksum(t, early):
+    """UDP over IPv4 without a checksum arrives with none or with a right one, both ways."""
+    ends = Ends(t, "nat", 4, "udp")
+    flow = ends.flow().open()
+    for send, got, packet in ((ends.up, flow.arrived, flow.request(b"bare")),
+                              (ends.down, flow.returned, flow.reply(b"bare"))):
+        flow.begin()
+        send.send(packet[:26] + b"\0\0" + packet[28:])
+        ip = got(b"bare")
+        check(ip and not ip.fault(), f"arrived as {ip!r}")
+
+
+@case("oddities.padding.{family}.{proto}.{early}", family=FAMILIES, proto=PROTOCOLS, early=EARLY)
+def padding(t, family, proto, early):
+    """Bytes behind the IP packet, as Ethernet pads short frames, are not taken for content."""
+    ends = Ends(t, "nat", family, proto)
+    flow = ends.flow().open()
+    flow.begin()
+    ends.up.send(flow.request(b"x", flags=wire.ACK) + b"\xee" * 25)
+    ends.down.send(flow.reply(b"y", flags=wire.ACK) + b"\xee" * 25)
+    for ip in (flow.arrived(b"x"), flow.returned(b"y")):
+        check(ip and not ip.fault(), f"arrived as {ip!r}")
+
+
+@case("oddities.udp_gso.{method}.{family}.{early}", method=("nat", "dr"), family=FAMILIES, early=EARLY)
+@case("oddities.udp_gso.{method}.{family}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
+      early=EARLY)
+def udp_gso(t, method, family, early):
+    """Many datagrams in one GSO packet arrive as many datagrams."""
+    ends = Ends(t, method, family, "udp")
+    if ends.keeps:
+        t.serve("rs1", family, "udp", ends.rport, ends.vip)
+    client = t.client(family, "udp", ends.vport)
+    client.sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, SEGMENT)
+    target = ends.vip if ends.keeps else ends.rip
+
+    def carried():
+        frames = ends.far.select(lambda ip: (ip.target, ip.dport) == (target, ends.rport), outgoing=False)
+        return b"".join(frame.ip.payload for frame in frames)
+    for _ in range(3):
+        ends.far.drop()
+        client.sock.send(BLOCK[:SEGMENT * SEGMENTS])
+        check(poll(lambda: carried() == BLOCK[:SEGMENT * SEGMENTS], 3), f"{len(carried())} bytes arrived, or others")
+
+
+def damage(chance, packet):
+    """The packet with some bytes changed, cut short, or given odd lengths, its IPv4 header checksum right again."""
+    data = bytearray(packet)
+    for _ in range(chance.randrange(1, 5)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    data = data[:chance.randrange(20, len(data) + 1)] if chance.random() < 0.4 else data
+    if data[0] >> 4 == 4 and len(data) >= 20 and chance.random() < 0.8:
+        if chance.random() < 0.7:
+            data[0], data[2:4] = 0x45, struct.pack("!H", len(data))
+        data[10:12] = b"\0\0"
+        data[10:12] = struct.pack("!H", wire.checksum(data[:20]))
+    return bytes(data)
+
+
+@case("oddities.damaged.{method}.{family}.{proto}.{early}", method=("nat", "tun"), family=FAMILIES, proto=PROTOCOLS,
+      early=EARLY)
+@case("oddities.damaged.{method}.{family}.{proto}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
+      proto=PROTOCOLS, early=EARLY)
+def damaged(t, method, family, proto, early):
+    """Hundreds of damaged packets and ICMP errors of a known flow, both ways: the flow works, the kernel lives."""
+    ends = Ends(t, method, family, proto)
+    flow = ends.flow().open()
+    chance = random.Random(f"{method}{family}{proto}{early}")
+    kind = (3, 4, 1300) if family == 4 else (2, 0, 1300)
+    up = [flow.request(BLOCK[:200], flags=wire.ACK), wire.icmp(flow.client, ends.vip, *kind, flow.answered(b"quote")),
+          *wire.fragments(flow.request(BLOCK[:600], flags=wire.ACK), 400)]
+    down = [flow.reply(BLOCK[:200], flags=wire.ACK),
+            wire.icmp(ends.rip, flow.seen[0], *kind, flow.build(flow.seen, (ends.rip, ends.rport), payload=b"quote"))]
+    for _ in range(DAMAGED):
+        ends.up.send(damage(chance, chance.choice(up)))
+        ends.down.send(damage(chance, chance.choice(down)))
+    ends.far.drop()
+    ends.near.drop()
+    other = ends.flow(client=2)
+    other.open()
+    settle(lambda: other.send(b"still here").ttl, 62, "TTL of a new flow's packet")
+    t.forget()
