@@ -3,6 +3,7 @@
 
 # KDIR   a prepared kernel tree with Rust metadata: build the module on this machine, against it
 # T      a pattern: run only the guest's test cases that match
+# CASE   a pattern: measure only the cases that match, such as 'hot/nat'
 # KREL   the kernel that `make install` installs for
 KDIR ?=
 T ?=
@@ -21,7 +22,7 @@ help:
 	@echo 'make install      build and install for the running kernel of this machine, if it has Rust'
 	@echo 'make KDIR=PATH    build build/rlvs.ko on this machine against any prepared kernel tree'
 	@echo 'make clean        remove build/; what setup got stays in ~/.cache/rlvs (RLVS_CACHE)'
-	@echo 'make bench        not there yet'
+	@echo 'make bench        measure against IPVS and plain forwarding; make bench CASE=PATTERN: matching cases only'
 
 setup:
 	@qemu/setup.sh
@@ -74,5 +75,5 @@ check:
 test: all
 	@qemu/test.sh $(if $(T),'$(T)')
 
-bench:
-	@echo 'make bench: there is no benchmark yet' >&2; exit 1
+bench: tool
+	@bench/bench.sh $(if $(CASE),'$(CASE)')

@@ -25,6 +25,7 @@ struct gen_order {
 	u32 ports;		/* ports of an address, before the next one */
 	u32 flows;		/* different flows; a power of two if scattered */
 	u32 first;		/* number of the first one */
+	u32 start;		/* packets of the order that are passed over */
 	u32 scattered;		/* in an order that looks random, not in turn */
 	u32 count;		/* packets, of all processors together */
 	u32 cpus;
@@ -57,5 +58,6 @@ struct sk_buff *gen_packet(const struct gen_template *t, struct net_device *dev,
 			   u32 addr_step, u32 port_step);
 int gen_run(const struct gen_order *o, struct net_device *dev,
 	    struct gen_result *result);
+u64 gen_process_ns(void);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * Writing "name=value ..." to /proc/rlvs_gen runs an order (struct gen_order) on
  * a device of the writer's network namespace, and returns when it is done;
- * reading tells the result. Addresses are 32 hexadecimal digits.
+ * reading tells the result, and how much processor time the whole kernel has
+ * had. Addresses are 32 hexadecimal digits.
  */
 #include <linux/hex.h>
 #include <linux/module.h>
@@ -27,7 +28,7 @@ static struct gen_result last;
 static const struct { const char *name; size_t at; } numbers[] = {
 	FIELD(v6), FIELD(proto), FIELD(sport), FIELD(dport), FIELD(flags),
 	FIELD(payload), FIELD(other), FIELD(vary_dst), FIELD(ports),
-	FIELD(flows), FIELD(first), FIELD(scattered), FIELD(count),
+	FIELD(flows), FIELD(first), FIELD(start), FIELD(scattered), FIELD(count),
 	FIELD(cpus), FIELD(each),
 };
 
@@ -102,8 +103,9 @@ static ssize_t gen_write(struct file *file, const char __user *text, size_t len,
 
 static int gen_show(struct seq_file *m, void *v)
 {
-	seq_printf(m, "%llu %llu %llu %llu %llu %llu\n", last.packets, last.wall_ns,
-		   last.cpu_ns, last.slowest_ns, last.slow, last.failed);
+	seq_printf(m, "%llu %llu %llu %llu %llu %llu %llu\n", last.packets,
+		   last.wall_ns, last.cpu_ns, last.slowest_ns, last.slow,
+		   last.failed, gen_process_ns());
 	return 0;
 }
 

@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Measures rlvs against the kernel's own ways of forwarding, in User-Mode Linux.
+#
+# usage: bench.sh [--profile SYSTEM] [PATTERN]
+#
+# PATTERN chooses cases by name, such as 'hot/nat'. With --profile only SYSTEM gets packets, and perf, which
+# has to be installed, says in which functions the time went.
+#
+# There are two kernels. The one with a single processor serves all cases but those that compare two processors:
+# User-Mode Linux for several makes a system call of the host each time that it turns interrupts off or on.
+# They are built once and kept in the cache; a stamp says what from.
+
+ME=bench
+. "$(dirname "$0")/../qemu/lib.sh"
+
+profile=
+if [ "${1:-}" = --profile ]; then
+	profile=$2
+	shift 2
+	command -v perf >/dev/null || die "--profile needs perf"
+fi
+pattern=${1:-*}
+memory=${RLVS_BENCH_MEMORY:-6G}
+# Of the host and, bound as /uml, of the root.
+trees=$CACHE/uml
+results=$PROJECT/build/bench
+# What goes before a command in the root.
+record=()
+options=(ARCH=um CC=gcc-14 KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large' rlvs-target-um=x86_64-linux-gnu)
+
+# Runs a command in the root, with the kernels in /uml.
+inside() {
+	# shellcheck disable=SC2016 # the inner shell expands it
+	"${record[@]}" unshare --mount bash -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' inside \
+		"$trees" "$ROOT/uml" "$PROJECT/qemu/enter" "$@"
+}
+
+# Prints the versions of the packages that the kernels are made from and with.
+tools() {
+	awk '/^Package: / { name = $2 } /^Version: / && name ~ /^(rustc|gcc-14|linux-source-.*)$/ { print name, $2 }' \
+		"$ROOT/var/lib/dpkg/status"
+}
+
+kernel_key() {
+	key_of "$PROJECT"/bench/kernel.{config,sh} <(tools)
+}
+
+# The stamp is written last; an interrupted build starts over.
+kernels() {
+	local stamp=$trees/key
+	[ "$(cat "$stamp" 2>/dev/null)" != "$(kernel_key)" ] || return 0
+	echo "bench: building the User-Mode Linux kernels, once; the output is in $CACHE/bench.log"
+	rm -f "$stamp"
+	inside nice /src/bench/kernel.sh /uml >"$CACHE/bench.log" 2>&1 ||
+		die "the kernels did not build; see $CACHE/bench.log"
+	kernel_key > "$stamp"
+}
+
+# Builds the module in folder $2, as the root sees it, for kernel $1, into build/bench/$1/$3.
+module() {
+	mkdir -p "$results/$1/$3"
+	inside make -s -C "/uml/$1" "${options[@]}" M="$2" MO="/src/build/bench/$1/$3" modules
+}
+
+# Boots kernel $1; only what the guest says comes out.
+boot() {
+	[ -z "$profile" ] || record=(perf record -q -e cpu-clock -F 9999 -o "$results/$1/perf.data" --)
+	inside /src/bench/boot.sh "/uml/$1/linux" "$memory" 2>"$results/$1/console.log" | tr -d '\r'
+}
+
+# Runs the cases for kernel $1 in it.
+measure() {
+	module "$1" /src rlvs
+	module "$1" /src/bench/gen gen
+	rm -f "$results/$1/"{done,results.json}
+	printf '%s\n' "$1" "$pattern" "$profile" > "$results/order"
+	boot "$1" | tee "$results/$1/output.log"
+	[ -e "$results/$1/done" ] || die "the benchmark did not reach its end; see $results/$1/*.log"
+}
+
+"$PROJECT/qemu/setup.sh" --quiet
+mkdir -p "$results" "$trees" "$ROOT/uml"
+# One at a time: two would measure each other.
+exec 8>"$CACHE/bench.lock"
+flock 8
+lock_cache shared
+kernels
+
+if [ -n "$profile" ]; then
+	measure one
+	perf script -i "$results/one/perf.data" -F comm,ip 2>/dev/null |
+		"$PROJECT/qemu/enter" python3 bench/profile.py build/bench/one/kallsyms
+else
+	measure one
+	measure two
+	"$PROJECT/qemu/enter" python3 bench/report.py build/bench/{one,two}/results.json
+fi
