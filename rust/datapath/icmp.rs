@@ -2,7 +2,7 @@
 
 //! ICMP errors: matched by the packet that they quote, translated, sent on.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Stack;
 use crate::director::Director;
@@ -11,7 +11,7 @@ use crate::forward::{self, nat};
 use crate::packet::icmp::{Quote, TunnelQuote};
 use crate::packet::{ipv4, tunnel, Parsed};
 use crate::sys::index::Side;
-use crate::sys::route::{addr_type, AddrType};
+use crate::sys::route::{addr_type, AddrType, Query};
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
@@ -61,45 +61,58 @@ fn to_client<A: Stack>(
 
 /// An error about a packet that was sent to a real server through a tunnel: the client
 /// gets one about its own packet inside.
-pub(crate) fn tunnel_error<A: Stack>(
-    director: &Director,
-    mut packet: Packet<'_>,
+pub(crate) fn tunnel_error<'a, A: Stack>(
+    director: &'a Director,
+    mut packet: Packet<'a>,
     quote: &TunnelQuote,
 ) -> Verdict {
     let net = packet.net();
     let ours = addr_type(&net, quote.src) == AddrType::Local;
-    let known = if quote.inner_v6 {
-        quotes_flow::<Ipv6Addr>(director, &mut packet, quote)
+    let service = if quote.inner_v6 {
+        quoted_service::<Ipv6Addr>(director, &mut packet, quote)
     } else {
-        quotes_flow::<Ipv4Addr>(director, &mut packet, quote)
+        quoted_service::<Ipv4Addr>(director, &mut packet, quote)
     };
-    if !ours || !known || !packet.strip(quote.outer, A::V6) {
+    let Some(service) = service.filter(|_| ours) else {
+        return packet.accept();
+    };
+    if !packet.strip(quote.outer, A::V6) {
         return packet.accept();
     }
     if quote.too_big() {
         packet.update_pmtu(A::V6, quote.mtu);
     }
     let header = quote.inner.saturating_sub(quote.outer);
-    if packet.strip(header, quote.inner_v6) {
-        relay(&mut packet, quote);
+    let query = Query {
+        to: service,
+        from: None,
+        mark: 0,
+        next_hop: false,
+    };
+    // The packet inside came here for the service; the family of its route must be its own.
+    if let Some((path, ..)) = director.paths.find(packet.rcu(), net, query) {
+        if packet.strip(header, quote.inner_v6) {
+            packet.set_route(path);
+            relay(&mut packet, quote);
+        }
     }
     packet.drop()
 }
 
-/// Whether the packet inside belongs to a flow that was sent through a tunnel.
-fn quotes_flow<B: Stack>(
+/// The service's address, if the packet inside belongs to a flow that is tunnelled there.
+fn quoted_service<B: Stack>(
     director: &Director,
     packet: &mut Packet<'_>,
     quote: &TunnelQuote,
-) -> bool {
+) -> Option<IpAddr> {
     let rcu = packet.rcu();
     let Parsed::Flow(context) = super::parse_quoted::<B>(packet, quote.inner) else {
-        return false;
+        return None;
     };
-    let found = B::flows(director).find(rcu, &context);
-    found.is_some_and(|(flow, side)| {
-        side == Side::First && u32::from(flow.method) == fwd::TUNNEL && flow.dest.addr == quote.dst
-    })
+    let (flow, side) = B::flows(director).find(rcu, &context)?;
+    let tunnelled =
+        side == Side::First && u32::from(flow.method) == fwd::TUNNEL && flow.dest.addr == quote.dst;
+    tunnelled.then(|| flow.request.dst.into())
 }
 
 /// Sends the client the error in the terms of its own packet, which `packet` is by now.
