@@ -67,7 +67,7 @@ newest_kernel() {
 kernel() {
 	local release version
 	inside dpkg --configure -a
-	inside apt-get update -o Acquire::Retries=3
+	inside apt-get update --error-on=any -o Acquire::Retries=3
 	read -r release version < <(newest_kernel) || die "E: the mirror has no complete kernel $SERIES.N in $SUITE-backports"
 	inside apt-get install -y --no-install-recommends \
 		"linux-headers-$release=$version" "linux-binary-unsigned-$release=$version" \

@@ -26,11 +26,13 @@ step() {
 	fi
 }
 
-# The line of the log that says best why a step failed.
+# The line of the log that says best why a step failed: what could not be
+# fetched, or else the first error.
 reason() {
-	local lines
-	lines=$(grep -aE '^(E: |error: |mmdebstrap: error|.*: error:)' "$LOG") || lines=$(tail -n 1 "$LOG")
-	echo "$lines" | sed -n '$s/^E: //;$p'
+	local pattern
+	for pattern in '[EW]: Failed to fetch' '\bE: ' '\berror: ' .; do
+		grep -aE -m 1 "$pattern" "$LOG" | sed -E 's/^.*\b[EW]: //' && return
+	done
 }
 
 # Whether stamp $1 has the key $2.
