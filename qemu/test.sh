@@ -40,7 +40,7 @@ if [ $# = 0 ]; then
 	part host qemu/enter cargo test --locked --manifest-path tests/host/Cargo.toml
 	part tool qemu/enter cargo test --locked --manifest-path tools/rlvsadm/Cargo.toml
 fi
-part guest qemu/run --name test --time 1200 python3 /src/tests/guest/run.py "$@"
+part guest qemu/run --name test --time 2400 python3 /src/tests/guest/run.py "$@"
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
