@@ -50,6 +50,7 @@ fn begin<A: Stack>(
     let key = sched::Key {
         src: context.tuple.src.into(),
         sport: context.tuple.sport,
+        dst: context.tuple.dst.into(),
     };
     let Some(pick) = service.schedule(rcu, &key) else {
         packet.icmp(A::V6, Icmp::PortUnreachable);

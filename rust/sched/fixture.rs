@@ -128,13 +128,25 @@ impl Service {
         self.rebuild(Change::Edited);
     }
 
+    fn pick_by(&self, key: &Key) -> Option<usize> {
+        let Self { kind, flags, .. } = *self;
+        pick(kind, flags, &self.dests, &self.table, &self.cursor, key)
+    }
+
     pub(crate) fn pick_for(&self, src: impl Into<IpAddr>, sport: u16) -> Option<usize> {
-        let key = Key {
+        self.pick_by(&Key {
             src: src.into(),
             sport,
-        };
-        let Self { kind, flags, .. } = *self;
-        pick(kind, flags, &self.dests, &self.table, &self.cursor, &key)
+            dst: Ipv6Addr::LOCALHOST.into(),
+        })
+    }
+
+    pub(crate) fn pick_to(&self, dst: impl Into<IpAddr>) -> Option<usize> {
+        self.pick_by(&Key {
+            src: Ipv6Addr::LOCALHOST.into(),
+            sport: 0,
+            dst: dst.into(),
+        })
     }
 
     pub(crate) fn pick(&self) -> Option<usize> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What sh and mh share: a table of slots, each with the index of a destination, and the way from a source to a slot.
+//! What sh, dh and mh share: a table of slots, each with the index of a destination, and the way from a source to a slot.
 
 use super::{available, Candidate, Flags, Key};
 use core::net::IpAddr;

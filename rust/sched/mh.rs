@@ -31,7 +31,7 @@ pub(super) fn scratch_len(n: usize) -> usize {
 
 /// Fills the table, whose length must be a prime number, with the destinations' indices.
 ///
-/// Any table size goes; 65,537 slots and 1000 destinations take some 2 ms. The table stays empty when no destination
+/// Any table size goes. The table stays empty when no destination
 /// ever had a weight.
 pub(super) fn build(
     dests: &[impl Candidate],
@@ -266,6 +266,24 @@ mod tests {
         build(&dests, &mut table, &mut scratch).unwrap();
         let shares = shares(&table, 1_000);
         assert!(shares.iter().all(|&share| share == 65 || share == 66));
+    }
+
+    /// Prints the median of many builds for the report of `make bench`.
+    #[test]
+    #[ignore = "measures; make bench runs it"]
+    fn time_of_a_large_table() {
+        let dests: Vec<_> = (0..1_000).map(|number| Dest::numbered(number, 1)).collect();
+        let (mut table, mut scratch) = (vec![0; 65_537], vec![0; scratch_len(1_000)]);
+        let mut times: Vec<_> = core::iter::repeat_with(|| {
+            let start = std::time::Instant::now();
+            build(&dests, &mut table, &mut scratch).unwrap();
+            start.elapsed()
+        })
+        .take(101)
+        .collect();
+        times.sort();
+        let ms = times[50].as_secs_f64() * 1e3;
+        std::println!("measured {{\"case\": \"mh table\", \"system\": \"rlvs\", \"ms\": {ms:.2}}}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! comes, goes or gets another weight; [`carry`] then gives the new cursor. [`pick`] takes no lock: it reads the slice
 //! and the table, and of two CPUs that move the cursor at once one repeats its step.
 
+mod dh;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod hashed;
@@ -45,6 +46,8 @@ pub(crate) struct Key {
     pub(crate) src: IpAddr,
     /// The client's port, host order; 0 if its protocol has none.
     pub(crate) sport: u16,
+    /// The address that it is for.
+    pub(crate) dst: IpAddr,
 }
 
 /// The schedulers.
@@ -60,12 +63,22 @@ pub(crate) enum Kind {
     Wlc,
     /// By a hash of the source.
     Sh,
+    /// By a hash of the destination address.
+    Dh,
     /// By a hash of the source, few flows moving when a destination comes or goes (Maglev).
     Mh,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Rr, Self::Wrr, Self::Lc, Self::Wlc, Self::Sh, Self::Mh];
+    const ALL: [Self; 7] = [
+        Self::Rr,
+        Self::Wrr,
+        Self::Lc,
+        Self::Wlc,
+        Self::Sh,
+        Self::Dh,
+        Self::Mh,
+    ];
 
     /// The scheduler with this name.
     pub(crate) fn parse(name: impl AsRef<[u8]>) -> Option<Self> {
@@ -83,6 +96,7 @@ impl Kind {
             Self::Lc => "lc",
             Self::Wlc => "wlc",
             Self::Sh => "sh",
+            Self::Dh => "dh",
             Self::Mh => "mh",
         }
     }
@@ -124,6 +138,7 @@ pub(crate) fn table_len(kind: Kind, n: usize) -> usize {
         Kind::Rr | Kind::Lc | Kind::Wlc => 0,
         Kind::Wrr => wrr::table_len(n),
         Kind::Sh => sh::SLOTS,
+        Kind::Dh => dh::SLOTS,
         Kind::Mh => mh::SLOTS,
     }
 }
@@ -151,6 +166,7 @@ pub(crate) fn build(
         Kind::Rr | Kind::Lc | Kind::Wlc => {}
         Kind::Wrr => wrr::build(dests, table),
         Kind::Sh => sh::build(dests, table),
+        Kind::Dh => dh::build(dests, table),
         Kind::Mh => mh::build(dests, table, scratch)?,
     }
     Ok(())
@@ -183,6 +199,7 @@ pub(crate) fn pick<D: Candidate>(
         Kind::Wrr => wrr::pick(dests, table, cursor),
         Kind::Lc => lc::pick(dests),
         Kind::Sh => sh::pick(dests, table, flags, key),
+        Kind::Dh => dh::pick(dests, table, key),
         Kind::Mh => mh::pick(dests, table, flags, key),
     }
 }
@@ -240,7 +257,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_ipvs() {
-        for name in ["rr", "wrr", "lc", "wlc", "sh", "mh"] {
+        for name in ["rr", "wrr", "lc", "wlc", "sh", "dh", "mh"] {
             assert_eq!(Kind::parse(name).map(Kind::name), Some(name));
         }
         for name in ["", "r", "rrr", "RR", "none", "mh\0"] {

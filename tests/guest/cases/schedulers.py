@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Who gets which new connection."""
 
+import functools
+import ipaddress
+import operator
+
 import wire
 from flow import Ends
 from lab import phantom_client, phantom_server
@@ -97,6 +101,20 @@ def sticky(t, name, family):
     equal(pool.pick(clients), first, "servers of the same clients again")
     for got, share in zip(count(first), (30, 60, 90)):
         between(got, share * 0.55, share * 1.5, "connections")
+
+
+@case("scheduler.dh.{family}", family=FAMILIES)
+def destination_hash(t, family):
+    """All to the server that the service's address stands for, whatever the weights; nowhere if that is drained."""
+    pool = Pool(t, family, ["dh"], [1, 9, 9])
+    servers = pool.pick(list(range(1, 13)))
+    equal(len(set(servers)), 1, f"servers: {servers}")
+    words = ipaddress.ip_address(pool.vip).packed
+    folded = functools.reduce(operator.xor, (int.from_bytes(words[n:n + 4]) for n in range(0, len(words), 4)))
+    slot = (folded * 0x61c88647 & 0xffffffff) >> 24
+    equal(servers[0], SERVERS - slot % SERVERS, "server, the newest first")
+    t.backend.restore(pool.line("-e", servers[0], 0))
+    equal(pool.pick([1, 2, 3], lost=3), [None] * 3, "servers when it is drained")
 
 
 @case("scheduler.port.{name}", name=("sh", "mh"))

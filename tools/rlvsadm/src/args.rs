@@ -129,7 +129,7 @@ pub struct ServiceArgs {
     /// A UDP service
     #[arg(short = 'u', long, value_name = "HOST[:PORT]")]
     pub udp_service: Option<String>,
-    /// Scheduler: rr, wrr, lc, wlc, sh or mh; wlc if none is given
+    /// Scheduler: rr, wrr, lc, wlc, sh, dh or mh; wlc if none is given
     #[arg(short = 's', long, value_name = "SCHEDULER")]
     pub scheduler: Option<String>,
     /// With -A and -E: the scheduler's flags, of sh-fallback,sh-port or mh-fallback,mh-port or
