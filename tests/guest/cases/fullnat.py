@@ -58,7 +58,7 @@ def same_port(t, family, proto):
 def exhaustion(t, family, proto):
     """With no port left a new connection is dropped, counted and shown; when others expire, ports come back."""
     ends = pool(t, family, proto, 22000, 22002, "lip1", "lip2")
-    t.backend.run("--set", "0", "0", "2")
+    t.backend.run("--set", "0", "0", "4")
     t.defer(t.backend.run, "--set", "900", "120", "300")
     before = refused(t, "ports")
     flows = [ends.flow(client) for client in range(1, 7)]
