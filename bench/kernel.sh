@@ -34,7 +34,7 @@ configure() {
 		echo "$2"
 	} > "$1/wanted"
 	KCONFIG_ALLCONFIG=$1/wanted make -s "${options[@]}" O="$1" allnoconfig
-	grep = "$1/wanted" | while read -r line; do
+	grep '=' "$1/wanted" | while read -r line; do
 		case $line in
 		*=n) ! grep -q "^${line%=n}=" "$1/.config" ;;
 		*) grep -qx "$line" "$1/.config" ;;

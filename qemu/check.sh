@@ -28,7 +28,7 @@ check() {
 
 # Prints the project's files whose first line matches a pattern.
 scripts() {
-	find Makefile .ci qemu tests tools -type f -not -path '*/target/*' -exec awk -v p="$1" \
+	find Makefile .ci qemu bench tests tools -type f -not -path '*/target/*' -exec awk -v p="$1" \
 		'FNR == 1 && $0 ~ p { print FILENAME } { nextfile }' {} +
 }
 
@@ -47,7 +47,7 @@ shellcheck_all() {
 compile_python() {
 	# shellcheck disable=SC2046 # file names of ours
 	$enter env PYTHONPYCACHEPREFIX=/tmp/pycache python3 -W error -m py_compile \
-		$(find qemu tests tools -name '*.py' -not -path '*/target/*')
+		$(find qemu bench tests tools -name '*.py' -not -path '*/target/*')
 }
 
 check "module: formatting" $enter rustfmt --check --edition 2021 rust/rlvs.rs
