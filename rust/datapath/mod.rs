@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::director::Director;
 use crate::flow::{Family, FlowTable};
-use crate::packet::{ipv4, ipv6, Parsed};
+use crate::packet::{ipv4, ipv6, Context, Parsed};
 use crate::sys::hook::Point;
 use crate::sys::skb::Packet;
 
@@ -39,6 +39,8 @@ const MAX_PULLS: usize = 16;
 pub(crate) trait Stack: Family {
     /// The family's flows.
     fn flows(director: &Director) -> &FlowTable<Self>;
+    /// Parses a packet as nearly all are.
+    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>>;
     /// Parses a packet of `len` bytes, of which `bytes` can be read.
     fn parse_bytes(bytes: &[u8], len: usize) -> Parsed<Self>;
     /// Parses the packet that an ICMP error quotes at `at`.
@@ -48,6 +50,11 @@ pub(crate) trait Stack: Family {
 impl Stack for Ipv4Addr {
     fn flows(director: &Director) -> &FlowTable<Self> {
         &director.flows4
+    }
+
+    #[inline(always)]
+    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>> {
+        ipv4::parse_plain(bytes)
     }
 
     #[inline(always)]
@@ -63,6 +70,11 @@ impl Stack for Ipv4Addr {
 impl Stack for Ipv6Addr {
     fn flows(director: &Director) -> &FlowTable<Self> {
         &director.flows6
+    }
+
+    #[inline(always)]
+    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>> {
+        ipv6::parse_plain(bytes)
     }
 
     #[inline(always)]

@@ -4,10 +4,10 @@
 
 use core::marker::PhantomData;
 
-use super::{parse, Stack};
+use super::Stack;
 use crate::director::Director;
 use crate::forward;
-use crate::packet::{Context, Parsed};
+use crate::packet::Context;
 use crate::sys::hook::{Hook, Place};
 use crate::sys::index::Side;
 use crate::sys::skb::{Packet, Verdict};
@@ -28,10 +28,9 @@ impl<A: Stack> Hook for PreRouting<A> {
         if A::flows(director).len() == 0 || !director.config.early() {
             return packet.accept();
         }
-        match parse::<A>(&mut packet) {
-            Parsed::Flow(context) if context.plain && context.ttl > 1 => {
-                known(director, packet, &context)
-            }
+        packet.have(A::PLAIN);
+        match A::parse_plain(packet.bytes()) {
+            Some(context) if context.ttl > 1 => known(director, packet, &context),
             _ => packet.accept(),
         }
     }
@@ -44,17 +43,14 @@ fn known<A: Stack>(director: &Director, packet: Packet<'_>, context: &Context<A>
     let Some((flow, side)) = A::flows(director).find(rcu, context) else {
         return packet.accept();
     };
-    let facts = packet.facts();
     let usual = flow.may_go_early(side)
-        && facts.to_us()
-        && !facts.marked()
         && flow.dest.available()
         && !super::known::starts_over(flow, side, context);
     if !usual {
         return packet.accept();
     }
     match side {
-        Side::First => forward::request_early(director, packet, flow, context, facts),
-        Side::Second => forward::nat::reply_early(director, packet, flow, context, facts),
+        Side::First => forward::request_early(director, packet, flow, context),
+        Side::Second => forward::nat::reply_early(director, packet, flow, context),
     }
 }

@@ -40,9 +40,6 @@ void rlvs_index_init(void);
 
 struct rlvs_stats *rlvs_stats_alloc(void);
 void rlvs_stats_free(struct rlvs_stats *stats);
-void rlvs_stats_conn(struct rlvs_stats *stats);
-void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes);
-void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes);
 void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum);
 
 struct rlvs_worker *rlvs_worker_start(unsigned long (*run)(void *data),
@@ -90,7 +87,6 @@ struct dst_entry *rlvs_route6(struct net *net, const struct in6_addr *daddr,
 void rlvs_route_put(struct dst_entry *dst);
 u32 rlvs_route_cookie(const struct dst_entry *dst, bool v6);
 u32 rlvs_route_flags(const struct dst_entry *dst, bool v6);
-u32 rlvs_route_check(struct dst_entry *dst, u32 cookie);
 #define RLVS_ADDR_OTHER 0
 #define RLVS_ADDR_LOCAL 1
 #define RLVS_ADDR_UNICAST 2
@@ -100,11 +96,23 @@ u32 rlvs_addr_type6(struct net *net, const struct in6_addr *addr);
 int rlvs_defrag6_get(struct net *net);
 void rlvs_defrag6_put(struct net *net);
 
+/* shim_early.c: what each packet of a known flow asks */
+
+#define RLVS_EARLY_PARTIAL 0x80000000
+
+void rlvs_stats_conn(struct rlvs_stats *stats);
+void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes);
+void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes);
+u32 rlvs_route_check(struct dst_entry *dst, u32 cookie);
+u32 rlvs_early_ready(struct sk_buff *skb, struct dst_entry *dst, u32 cookie,
+		     u32 spare, u32 len);
+void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
+		     struct rlvs_stats *stats, u32 bytes, bool out);
+void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst);
+void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst);
+
 /* shim_xmit.c: sending a packet on its way */
 
-void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst, __be32 daddr);
-void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst,
-		      const struct in6_addr *daddr);
 void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
 		    struct dst_entry *dst);
 void rlvs_xmit_out6(struct net *net, struct sk_buff *skb,

@@ -25,12 +25,12 @@ struct kmem_cache *rlvs_cache_create(const char *name, unsigned int size,
 {
 	/* Not merged with other caches: users find rlvs in slabinfo. */
 	return kmem_cache_create(name, size, align,
-				 SLAB_NO_MERGE | SLAB_ACCOUNT, NULL);
+				 SLAB_NO_MERGE, NULL);
 }
 
 void *rlvs_cache_alloc(struct kmem_cache *cache)
 {
-	return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN | __GFP_ZERO);
+	return kmem_cache_alloc(cache, GFP_ATOMIC | __GFP_NOWARN);
 }
 
 void rlvs_spin_init(struct spinlock *lock)
@@ -102,24 +102,6 @@ void rlvs_stats_free(struct rlvs_stats *stats)
 	free_percpu(percpu(stats));
 }
 
-void rlvs_stats_conn(struct rlvs_stats *stats)
-{
-	this_cpu_inc(percpu(stats)->conns);
-}
-
-void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes)
-{
-	this_cpu_inc(percpu(stats)->inpkts);
-	this_cpu_add(percpu(stats)->inbytes, bytes);
-}
-
-void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes)
-{
-	this_cpu_inc(percpu(stats)->outpkts);
-	this_cpu_add(percpu(stats)->outbytes, bytes);
-}
-
-/* Adds every processor's share to @sum. */
 void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum)
 {
 	int cpu;

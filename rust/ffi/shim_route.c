@@ -92,14 +92,6 @@ u32 rlvs_route_flags(const struct dst_entry *dst, bool v6)
 	       (dst->dev->flags & IFF_LOOPBACK ? RLVS_ROUTE_LOOPBACK : 0);
 }
 
-/* The route's MTU, or 0 if it has to be looked up again. */
-u32 rlvs_route_check(struct dst_entry *dst, u32 cookie)
-{
-	if (!dst_check(dst, cookie) || !netif_running(dst->dev))
-		return 0;
-	return dst_mtu(dst);
-}
-
 /* RLVS_ADDR_*: what the address is to this host. */
 u32 rlvs_addr_type4(struct net *net, __be32 addr)
 {

@@ -9,46 +9,31 @@
 #include <net/ip6_route.h>
 #include <net/ip_tunnels.h>
 #include <net/ipv6.h>
-#include <net/neighbour.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/route.h>
 
 #include "shim.h"
 
-/* Readies a packet for @dev past routing and the hooks; false: dropped. */
-static bool early_prepare(struct sk_buff *skb, struct dst_entry *dst)
+/*
+ * Nobody but rlvs would see the packet on its way out. @hooks are those of its
+ * family, where rlvs has one in LOCAL_OUT and none in POST_ROUTING.
+ */
+static bool unobserved(struct nf_hook_entries __rcu *const hooks[])
 {
-	struct net_device *dev = dst->dev;
+	const struct nf_hook_entries *out, *post;
 
-	if (unlikely(skb_cow_head(skb, LL_RESERVED_SPACE(dev)))) {
-		kfree_skb(skb);
-		return false;
-	}
-	skb_dst_drop(skb);
-	skb_dst_set_noref(skb, dst);
-	skb->dev = dev;
-	skb_clear_tstamp(skb);
-	skb_forward_csum(skb);
-	return true;
+	out = rcu_dereference(hooks[NF_INET_LOCAL_OUT]);
+	post = rcu_dereference(hooks[NF_INET_POST_ROUTING]);
+	return (!out || out->num_hook_entries <= 1) &&
+	       (!post || !post->num_hook_entries);
 }
 
-/* Hands the packet to the neighbour on the way to @daddr. */
-void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst, __be32 daddr)
+/* The ordinary output would neither cut the packet, nor wrap it, nor ask its socket's group. */
+static bool goes_straight(const struct sk_buff *skb, struct dst_entry *dst,
+			  bool v6)
 {
-	__be32 nexthop = rt_nexthop(dst_rtable(dst), daddr);
-
-	if (early_prepare(skb, dst))
-		neigh_xmit(NEIGH_ARP_TABLE, dst->dev, &nexthop, skb);
-}
-
-void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst,
-		      const struct in6_addr *daddr)
-{
-	struct in6_addr to = *daddr;
-	const struct in6_addr *nexthop = rt6_nexthop(dst_rt6_info(dst), &to);
-
-	if (early_prepare(skb, dst))
-		neigh_xmit(NEIGH_ND_TABLE, dst->dev, nexthop, skb);
+	return !skb->sk && rlvs_route_flags(dst, v6) & RLVS_ROUTE_DIRECT &&
+	       rlvs_skb_fits(skb, dst_mtu(dst));
 }
 
 /* What every packet gets before the host's own output takes it. */
@@ -65,10 +50,16 @@ static void out_prepare(struct sk_buff *skb, struct dst_entry *dst)
 		skb_clear_tstamp(skb);
 }
 
-/* Through LOCAL_OUT and the ordinary output. */
+/* Through LOCAL_OUT and the ordinary output, if that makes a difference. */
 void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
 		    struct dst_entry *dst)
 {
+	if (unobserved(net->nf.hooks_ipv4) && !IPCB(skb)->frag_max_size &&
+	    goes_straight(skb, dst, false)) {
+		nf_reset_ct(skb);
+		rlvs_xmit_neigh4(skb, dst);
+		return;
+	}
 	out_prepare(skb, dst);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	NF_HOOK(NFPROTO_IPV4, NF_INET_LOCAL_OUT, net, NULL, skb, NULL,
@@ -78,6 +69,12 @@ void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
 void rlvs_xmit_out6(struct net *net, struct sk_buff *skb,
 		    struct dst_entry *dst)
 {
+	if (unobserved(net->nf.hooks_ipv6) && !IP6CB(skb)->frag_max_size &&
+	    goes_straight(skb, dst, true)) {
+		nf_reset_ct(skb);
+		rlvs_xmit_neigh6(skb, dst);
+		return;
+	}
 	out_prepare(skb, dst);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	NF_HOOK(NFPROTO_IPV6, NF_INET_LOCAL_OUT, net, NULL, skb, NULL,

@@ -12,7 +12,7 @@ use crate::packet::{proto, Addr, Context, Tuple};
 use crate::service::{Dest, PortSet};
 use crate::state::tcp::{self, Direction, State};
 use crate::state::udp;
-use crate::sys::index::{Entry, Index, Side};
+use crate::sys::index::{Entry, Index, Node, Side};
 use crate::sys::rcu::Rcu;
 use crate::sys::slab::Pool;
 use crate::sys::time::{Jiffies, HZ};
@@ -34,20 +34,23 @@ const ENDED: u8 = u8::MAX;
 /// An address family, with the memory and table of its flows.
 pub(crate) trait Family: Addr {
     /// Where the family's flows come from.
-    fn pool() -> &'static Pool;
+    fn pool() -> &'static FlowPool<Self>;
 }
 
-static FLOWS4: Pool = Pool::new();
-static FLOWS6: Pool = Pool::new();
+/// Where flows come from.
+type FlowPool<A> = Pool<Node<Flow<A>>>;
+
+static FLOWS4: FlowPool<Ipv4Addr> = Pool::new();
+static FLOWS6: FlowPool<Ipv6Addr> = Pool::new();
 
 impl Family for Ipv4Addr {
-    fn pool() -> &'static Pool {
+    fn pool() -> &'static FlowPool<Self> {
         &FLOWS4
     }
 }
 
 impl Family for Ipv6Addr {
-    fn pool() -> &'static Pool {
+    fn pool() -> &'static FlowPool<Self> {
         &FLOWS6
     }
 }
@@ -115,7 +118,7 @@ impl<A: Family> Entry for Flow<A> {
         A::hash(&key.tuple, key.proto, seed)
     }
 
-    fn pool() -> &'static Pool {
+    fn pool() -> &'static Pool<Node<Self>> {
         A::pool()
     }
 }

@@ -42,15 +42,12 @@ impl Paths {
         Ok(Self { slots, numbers })
     }
 
-    /// The path of a ticket with its MTU, unless either is out of date.
+    /// The path of a ticket, unless it is out of date; the path itself may be.
     #[inline(always)]
-    pub(crate) fn get<'a>(&'a self, rcu: &'a Rcu, ticket: u32) -> Option<(&'a Path, u32)> {
+    pub(crate) fn get<'a>(&'a self, rcu: &'a Rcu, ticket: u32) -> Option<&'a Path> {
         let slot = self.slots.get(ticket as usize & (SLOTS - 1))?;
         let entry = slot.get(rcu)?;
-        if entry.number != ticket >> SLOT_BITS {
-            return None;
-        }
-        Some((&entry.path, entry.path.mtu()?))
+        (entry.number == ticket >> SLOT_BITS).then_some(&entry.path)
     }
 
     /// Looks a way up; returns it with its MTU and a ticket for the next time.

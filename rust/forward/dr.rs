@@ -12,11 +12,6 @@ use crate::sys::index::Side;
 use crate::sys::route::Path;
 use crate::sys::skb::{Packet, Verdict};
 
-/// Bytes that change: the IP header.
-fn header<A: Stack>() -> usize {
-    A::SRC.wrapping_add(A::LEN).wrapping_add(A::LEN)
-}
-
 /// By the ordinary output.
 pub(crate) fn request<A: Stack>(
     director: &Director,
@@ -46,21 +41,19 @@ pub(crate) fn request_early<A: Stack>(
     flow: &Flow<A>,
     context: &Context<A>,
     path: &Path,
-    mtu: u32,
 ) -> Verdict {
-    if !packet.fits(mtu) {
+    let Some(ready) = packet.ready(path, 0, A::HEADER as u32) else {
         return packet.accept();
-    }
-    flow.dest.stats.packet_in(packet.len());
+    };
     flow.touch(&director.config, Side::First, context.flags);
-    if !age::<A>(&mut packet) {
+    if rewrite::age::<A>(packet.own(&ready)).is_none() {
         return packet.drop();
     }
-    packet.send_to_neighbour(path, path.to)
+    let len = packet.len();
+    packet.send_early(path, &flow.dest.stats, len, Side::First)
 }
 
-#[inline(always)]
 fn age<A: Stack>(packet: &mut Packet<'_>) -> bool {
-    let header = packet.writable(header::<A>());
+    let header = packet.writable(A::HEADER);
     header.and_then(|bytes| rewrite::age::<A>(bytes)).is_some()
 }

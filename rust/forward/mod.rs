@@ -9,10 +9,11 @@ use crate::director::Director;
 use crate::flow::Flow;
 use crate::packet::{ipv4, Context};
 use crate::service::Dest;
+use crate::sys::index::Side;
 use crate::sys::netns::Net;
 use crate::sys::rcu::{Rcu, RcuBox};
 use crate::sys::route::{Path, Query};
-use crate::sys::skb::{Facts, Icmp, Packet, Verdict};
+use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
 pub(crate) mod dr;
@@ -59,9 +60,8 @@ pub(crate) fn request_early<A: Stack>(
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
-    facts: Facts,
 ) -> Verdict {
-    let Some((path, mtu)) = known_path(packet.rcu(), &flow.dest) else {
+    let Some(path) = flow.dest.path.get(packet.rcu()) else {
         return packet.accept();
     };
     if !path.is_direct() {
@@ -69,16 +69,15 @@ pub(crate) fn request_early<A: Stack>(
     }
     match u32::from(flow.method) {
         fwd::MASQ | fwd::FULLNAT => {
-            nat::request_early(director, packet, flow, context, facts, path, mtu)
+            nat::translate_early(director, packet, flow, context, path, Side::First)
         }
-        fwd::DROUTE => dr::request_early(director, packet, flow, context, path, mtu),
-        fwd::TUNNEL => tunnel::request_early(director, packet, flow, context, path, mtu),
+        fwd::DROUTE => dr::request_early(director, packet, flow, context, path),
+        fwd::TUNNEL => tunnel::request_early(director, packet, flow, context, path),
         _ => packet.accept(),
     }
 }
 
 /// The way to a destination with its MTU, if it is known and up to date.
-#[inline(always)]
 fn known_path<'a>(rcu: &'a Rcu, dest: &'a Dest) -> Option<(&'a Path, u32)> {
     let path = dest.path.get(rcu)?;
     Some((path, path.mtu()?))

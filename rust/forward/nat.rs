@@ -17,7 +17,7 @@ use crate::sys::hook::Place;
 use crate::sys::index::Side;
 use crate::sys::rcu::Rcu;
 use crate::sys::route::{Path, Query};
-use crate::sys::skb::{Facts, Packet, Verdict};
+use crate::sys::skb::{Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
 #[inline(always)]
@@ -28,15 +28,17 @@ fn translate<A: Stack>(
     partial: bool,
     age: bool,
 ) -> bool {
-    let Some(check) = l4::check_at(context.proto) else {
-        return false;
-    };
-    let reach = context.l4.saturating_add(check).saturating_add(2);
-    let Some(bytes) = packet.writable(reach) else {
-        return false;
-    };
-    rewrite::rewrite(bytes, context, to, partial).is_some()
-        && (!age || rewrite::age::<A>(bytes).is_some())
+    let bytes = reach(context).and_then(|reach| packet.writable(reach as usize));
+    bytes
+        .and_then(|bytes| rewrite::rewrite(bytes, context, to, partial, age))
+        .is_some()
+}
+
+/// Bytes up to the end of what changes: the checksum of TCP or UDP.
+#[inline(always)]
+fn reach<A>(context: &Context<A>) -> Option<u32> {
+    let check = l4::check_at(context.proto)?;
+    u32::try_from(context.l4.checked_add(check)?.checked_add(2)?).ok()
 }
 
 /// A client's packet, by the ordinary output.
@@ -89,51 +91,43 @@ fn deliver<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>
     packet.accept_marked()
 }
 
-/// A client's packet, past the other hooks.
+/// A packet of a known flow by `path`, past the other hooks.
 #[inline(always)]
-pub(crate) fn request_early<A: Stack>(
+pub(crate) fn translate_early<A: Stack>(
     director: &Director,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
-    facts: Facts,
     path: &Path,
-    mtu: u32,
+    side: Side,
 ) -> Verdict {
-    if !packet.fits(mtu) {
+    let Some(ready) = reach(context).and_then(|reach| packet.ready(path, 0, reach)) else {
         return packet.accept();
-    }
-    flow.dest.stats.packet_in(packet.len());
-    flow.touch(&director.config, Side::First, context.flags);
-    let to = flow.translated(Side::First);
-    if !translate(&mut packet, context, &to, facts.partial(), true) {
+    };
+    flow.touch(&director.config, side, context.flags);
+    let to = flow.translated(side);
+    let bytes = packet.own(&ready);
+    if rewrite::rewrite(bytes, context, &to, ready.partial(), true).is_none() {
         return packet.drop();
     }
-    packet.send_to_neighbour(path, path.to)
+    let len = packet.len();
+    packet.send_early(path, &flow.dest.stats, len, side)
 }
 
 /// A real server's packet, past the other hooks.
 #[inline(always)]
 pub(crate) fn reply_early<A: Stack>(
     director: &Director,
-    mut packet: Packet<'_>,
+    packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
-    facts: Facts,
 ) -> Verdict {
-    let Some((path, mtu)) = director.paths.get(packet.rcu(), flow.ticket()) else {
-        return packet.accept();
-    };
-    if !path.is_direct() || !packet.fits(mtu) {
-        return packet.accept();
+    match director.paths.get(packet.rcu(), flow.ticket()) {
+        Some(path) if path.is_direct() => {
+            translate_early(director, packet, flow, context, path, Side::Second)
+        }
+        _ => packet.accept(),
     }
-    flow.dest.stats.packet_out(packet.len());
-    flow.touch(&director.config, Side::Second, context.flags);
-    let to = flow.translated(Side::Second);
-    if !translate(&mut packet, context, &to, facts.partial(), true) {
-        return packet.drop();
-    }
-    packet.send_to_neighbour(path, to.dst.into())
 }
 
 /// The way back to the flow's client with its MTU, looked up if need be.
@@ -142,8 +136,10 @@ fn client_path<'a, A: Stack>(
     rcu: &'a Rcu,
     flow: &Flow<A>,
 ) -> Option<(&'a Path, u32)> {
-    if let Some(known) = director.paths.get(rcu, flow.ticket()) {
-        return Some(known);
+    if let Some(path) = director.paths.get(rcu, flow.ticket()) {
+        if let Some(mtu) = path.mtu() {
+            return Some((path, mtu));
+        }
     }
     let query = Query {
         to: flow.request.src.into(),

@@ -63,24 +63,23 @@ pub(crate) fn request_early<A: Stack>(
     flow: &Flow<A>,
     context: &Context<A>,
     path: &Path,
-    mtu: u32,
 ) -> Verdict {
-    match room(path, mtu) {
-        Some(room) if packet.fits(room) => {}
+    let spare = tunnel::length(path.to) as u32;
+    match packet.ready(path, spare, A::HEADER as u32) {
+        Some(ready) if room(path, ready.mtu()).is_some() => {}
         _ => return packet.accept(),
     }
-    flow.dest.stats.packet_in(packet.len());
+    let len = packet.len();
     flow.touch(&director.config, Side::First, context.flags);
     if !encapsulate::<A>(&mut packet, path) || !seal(&mut packet, path) {
         return packet.drop();
     }
-    packet.send_to_neighbour(path, path.to)
+    packet.send_early(path, &flow.dest.stats, len, Side::First)
 }
 
 /// Takes one from the TTL and puts the outer header in front. False: drop it.
 fn encapsulate<A: Stack>(packet: &mut Packet<'_>, path: &Path) -> bool {
-    let header = A::SRC.wrapping_add(A::LEN).wrapping_add(A::LEN);
-    let inner = packet.writable(header).and_then(|bytes| {
+    let inner = packet.writable(A::HEADER).and_then(|bytes| {
         rewrite::age::<A>(bytes)?;
         Inner::read::<A>(bytes)
     });

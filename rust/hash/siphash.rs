@@ -12,7 +12,7 @@ struct State {
 }
 
 impl State {
-    #[inline]
+    #[inline(always)]
     fn new([k0, k1]: [u64; 2]) -> Self {
         Self {
             v0: k0 ^ 0x736f_6d65_7073_6575,
@@ -22,7 +22,7 @@ impl State {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn round(&mut self) {
         self.v0 = self.v0.wrapping_add(self.v1);
         self.v2 = self.v2.wrapping_add(self.v3);
@@ -36,7 +36,7 @@ impl State {
         self.v2 = self.v2.rotate_left(32);
     }
 
-    #[inline]
+    #[inline(always)]
     fn absorb(&mut self, word: u64) {
         self.v3 ^= word;
         self.round();
@@ -44,7 +44,7 @@ impl State {
     }
 
     /// Takes the last word in, which has the message's length in bytes at the top, and closes.
-    #[inline]
+    #[inline(always)]
     fn finish(mut self, last: u64) -> u64 {
         self.absorb(last);
         self.v2 ^= 0xff;
@@ -56,7 +56,7 @@ impl State {
 }
 
 /// SipHash-1-3 of `words`, each taken as its eight little-endian bytes.
-#[inline]
+#[inline(always)]
 pub(crate) fn siphash13(key: [u64; 2], words: &[u64]) -> u64 {
     let mut state = State::new(key);
     let mut length = 0u64;

@@ -5,7 +5,7 @@
 use core::net::Ipv4Addr;
 
 use super::l4::{self, Ip};
-use super::{be16, icmp, proto, short, Addr, Parsed};
+use super::{be16, icmp, proto, short, Addr, Context, Parsed};
 
 /// Bytes of a header without options.
 pub(crate) const HEADER: usize = 20;
@@ -39,6 +39,18 @@ pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv4Addr> {
         proto::ICMP => icmp::parse4(bytes, len, ip),
         _ => l4::parse(bytes, len, ip),
     }
+}
+
+/// Parses a packet as nearly all are: no options, no fragment, TCP or UDP. `None`: another one,
+/// or not enough of it can be read.
+#[inline(always)]
+pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv4Addr>> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+    let (ip, fragment) = read(header, 0)?;
+    if !ip.plain || fragment & FRAGMENTED != 0 {
+        return None;
+    }
+    l4::parse_plain(rest, Ip { l4: HEADER, ..ip })
 }
 
 /// Parses the packet that an ICMP error quotes at `at`.

@@ -5,7 +5,7 @@
 use core::net::Ipv6Addr;
 
 use super::l4::{self, Ip};
-use super::{be16, icmp, proto, short, Addr, Parsed};
+use super::{be16, icmp, proto, short, Addr, Context, Parsed};
 
 /// Bytes of the fixed header.
 pub(crate) const HEADER: usize = 40;
@@ -29,6 +29,14 @@ pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv6Addr> {
         Ok(ip) => l4::parse(bytes, len, ip),
         Err(parsed) => parsed,
     }
+}
+
+/// Parses a packet as nearly all are: no extension headers, TCP or UDP. `None`: another one, or
+/// not enough of it can be read.
+#[inline(always)]
+pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv6Addr>> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+    l4::parse_plain(rest, read(header, HEADER)?)
 }
 
 /// Parses the packet that an ICMPv6 error quotes at `at`.

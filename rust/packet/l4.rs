@@ -12,6 +12,7 @@ const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;
 
 /// Offset of the checksum in the protocol's header.
+#[inline(always)]
 pub(crate) fn check_at(protocol: u8) -> Option<usize> {
     match protocol {
         proto::TCP => Some(16),
@@ -46,6 +47,30 @@ pub(crate) fn parse<A: Addr>(bytes: &[u8], len: usize, ip: Ip<A>) -> Parsed<A> {
         return short(end, len);
     }
     context(bytes, ip).map_or(Parsed::Other, Parsed::Flow)
+}
+
+/// Parses the TCP or UDP header that `bytes` starts with, right behind `ip`.
+#[inline(always)]
+pub(crate) fn parse_plain<A: Addr>(bytes: &[u8], ip: Ip<A>) -> Option<Context<A>> {
+    let ports = bytes.first_chunk::<UDP_LEN>()?;
+    let flags = match ip.proto {
+        proto::TCP => *bytes.first_chunk::<TCP_LEN>()?.get(TCP_FLAGS)?,
+        proto::UDP => 0,
+        _ => return None,
+    };
+    Some(Context {
+        tuple: Tuple {
+            src: ip.src,
+            dst: ip.dst,
+            sport: be16(ports, 0)?,
+            dport: be16(ports, 2)?,
+        },
+        proto: ip.proto,
+        l4: ip.l4,
+        flags,
+        ttl: ip.ttl,
+        plain: true,
+    })
 }
 
 /// Parses as much of the header as an ICMP error has to quote: eight bytes.

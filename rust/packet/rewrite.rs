@@ -5,7 +5,8 @@
 use super::csum::Delta;
 use super::{be16, ipv4, ipv6, l4, proto, put16, Addr, Context, Tuple};
 
-/// Gives the packet the addresses and ports of `to`.
+/// Gives the packet the addresses and ports of `to`; with `age`, takes one from its TTL, which
+/// must not be 0, as well.
 ///
 /// `bytes` starts at the IP header and reaches past the checksum of `context`'s
 /// protocol. `partial` says that the device is to complete that checksum, so that
@@ -17,20 +18,28 @@ pub(crate) fn rewrite<A: Addr>(
     context: &Context<A>,
     to: &Tuple<A>,
     partial: bool,
+    age: bool,
 ) -> Option<()> {
-    let addresses = put_addresses(bytes, 0, to.src, to.dst)?;
-    let ports = put_ports(bytes, context.l4, to)?;
-    let at = context.l4.checked_add(l4::check_at(context.proto)?)?;
-    let check = be16(bytes, at)?;
+    let (ip, l4) = bytes.split_at_mut_checked(context.l4)?;
+    let aged = if age {
+        decrement::<A>(ip)?
+    } else {
+        Delta::default()
+    };
+    let addresses = swap_addresses(ip, 0, to.src, to.dst)?;
+    fix_header::<A>(ip, 0, addresses.and(aged))?;
+    let ports = put_ports(l4, 0, to)?;
+    let at = l4::check_at(context.proto)?;
+    let check = be16(l4, at)?;
     if partial {
-        return put16(bytes, at, addresses.apply_partial(check));
+        return put16(l4, at, addresses.apply_partial(check));
     }
     if context.proto == proto::UDP && check == 0 {
         // The sender sent no checksum, and none it stays (RFC 768).
         return Some(());
     }
     let check = addresses.and(ports).apply(check);
-    put16(bytes, at, udp_nonzero(context.proto, check))
+    put16(l4, at, udp_nonzero(context.proto, check))
 }
 
 /// UDP writes a checksum of 0 as 0xffff, 0 being "none".
@@ -48,17 +57,32 @@ pub(crate) fn udp_nonzero(protocol: u8, check: u16) -> u16 {
 /// Returns what the addresses' change does to a pseudo header's sum.
 #[inline(always)]
 pub(crate) fn put_addresses<A: Addr>(bytes: &mut [u8], at: usize, src: A, dst: A) -> Option<Delta> {
+    let delta = swap_addresses(bytes, at, src, dst)?;
+    fix_header::<A>(bytes, at, delta)?;
+    Some(delta)
+}
+
+/// Sets both addresses of the IP header at `at`, and nothing else.
+#[inline(always)]
+fn swap_addresses<A: Addr>(bytes: &mut [u8], at: usize, src: A, dst: A) -> Option<Delta> {
     let from = at.checked_add(A::SRC)?;
     let middle = from.checked_add(A::LEN)?;
     let end = middle.checked_add(A::LEN)?;
-    let delta = put_addr(bytes.get_mut(from..middle)?, src)?
-        .and(put_addr(bytes.get_mut(middle..end)?, dst)?);
-    if !A::V6 {
-        let check_at = at.checked_add(ipv4::CHECK)?;
-        let check = be16(bytes, check_at)?;
-        put16(bytes, check_at, delta.apply(check))?;
+    Some(
+        put_addr(bytes.get_mut(from..middle)?, src)?
+            .and(put_addr(bytes.get_mut(middle..end)?, dst)?),
+    )
+}
+
+/// Lets the checksum of the IP header at `at`, if it has one, follow a change.
+#[inline(always)]
+fn fix_header<A: Addr>(bytes: &mut [u8], at: usize, delta: Delta) -> Option<()> {
+    if A::V6 {
+        return Some(());
     }
-    Some(delta)
+    let at = at.checked_add(ipv4::CHECK)?;
+    let check = be16(bytes, at)?;
+    put16(bytes, at, delta.apply(check))
 }
 
 #[inline(always)]
@@ -83,18 +107,20 @@ pub(crate) fn put_ports<A>(bytes: &mut [u8], at: usize, to: &Tuple<A>) -> Option
 /// Takes one from the TTL or hop limit, which must not be 0.
 #[inline(always)]
 pub(crate) fn age<A: Addr>(bytes: &mut [u8]) -> Option<()> {
+    let delta = decrement::<A>(bytes)?;
+    fix_header::<A>(bytes, 0, delta)
+}
+
+/// The same without the header's checksum.
+#[inline(always)]
+fn decrement<A: Addr>(bytes: &mut [u8]) -> Option<Delta> {
     if A::V6 {
         let limit = bytes.get_mut(ipv6::HOP_LIMIT)?;
         *limit = limit.checked_sub(1)?;
-        return Some(());
+        return Some(Delta::default());
     }
     let old = be16(bytes, ipv4::TTL)?;
     let new = old.checked_sub(0x100)?;
     put16(bytes, ipv4::TTL, new)?;
-    let check = be16(bytes, ipv4::CHECK)?;
-    put16(
-        bytes,
-        ipv4::CHECK,
-        Delta::default().word(old, new).apply(check),
-    )
+    Some(Delta::default().word(old, new))
 }

@@ -202,8 +202,7 @@ fn rewritten_is_right<A: Build>(spec: &Spec, from: &Tuple<A>, to: &Tuple<A>) {
     let mut bytes = packet(spec, from);
     let c = context::<A>(&bytes);
     assert!(c.tuple == *from && c.plain == (spec.options == 0));
-    rewrite::rewrite(&mut bytes, &c, to, false).unwrap();
-    rewrite::age::<A>(&mut bytes).unwrap();
+    rewrite::rewrite(&mut bytes, &c, to, false, true).unwrap();
     let after = context::<A>(&bytes);
     assert!(after.tuple == *to && after.ttl == 63);
     assert!(sums_up::<A>(&bytes));
@@ -219,7 +218,7 @@ fn partial_is_right<A: Build>(spec: &Spec, from: &Tuple<A>, to: &Tuple<A>) {
     let at = c.l4 + l4::check_at(spec.proto).unwrap();
     let length = bytes.len() - c.l4;
     put16(&mut bytes, at, partial_sum(from, spec.proto, length)).unwrap();
-    rewrite::rewrite(&mut bytes, &c, to, true).unwrap();
+    rewrite::rewrite(&mut bytes, &c, to, true, false).unwrap();
     let (got, want) = (
         be16(&bytes, at).unwrap(),
         partial_sum(to, spec.proto, length),
@@ -327,7 +326,7 @@ fn check_bounds<A: Addr>(bytes: &mut [u8], len: usize, parsed: Parsed<A>) {
         Parsed::Short(need) => assert!(need > bytes.len() && need <= len),
         Parsed::Flow(c) => {
             assert!(c.l4 + 8 <= bytes.len());
-            let _ = rewrite::rewrite(bytes, &c, &c.tuple.reversed(), false);
+            let _ = rewrite::rewrite(bytes, &c, &c.tuple.reversed(), false, true);
         }
         Parsed::Error(quote) => {
             assert!(quote.context.l4 + 8 <= bytes.len());
@@ -354,7 +353,7 @@ fn udp_without_checksum_stays_so() {
     let mut bytes = packet(&spec, &t);
     put16(&mut bytes, 26, 0).unwrap();
     let c = context::<Ipv4Addr>(&bytes);
-    rewrite::rewrite(&mut bytes, &c, &t.reversed(), false).unwrap();
+    rewrite::rewrite(&mut bytes, &c, &t.reversed(), false, false).unwrap();
     assert_eq!(be16(&bytes, 26), Some(0));
 }
 

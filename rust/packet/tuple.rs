@@ -15,6 +15,10 @@ pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
     const LEN: usize;
     /// Offset of the source address in the IP header; the destination follows it.
     const SRC: usize;
+    /// Bytes of the IP header, without options or extensions.
+    const HEADER: usize = Self::SRC + Self::LEN + Self::LEN;
+    /// Bytes of the headers of a TCP packet, without options or extensions.
+    const PLAIN: u32 = Self::HEADER as u32 + 20;
     /// The address in `bytes`, which must be [`Addr::LEN`] long.
     fn read(bytes: &[u8]) -> Option<Self>;
     /// Writes the address to `bytes`, which must be [`Addr::LEN`] long.

@@ -191,6 +191,11 @@ impl Path {
     }
 
     #[inline(always)]
+    pub(super) fn cookie(&self) -> u32 {
+        self.cookie
+    }
+
+    #[inline(always)]
     pub(super) fn dst(&self) -> *mut bindings::dst_entry {
         self.dst.as_ptr()
     }

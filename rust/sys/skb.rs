@@ -4,15 +4,16 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
-use core::net::IpAddr;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
 
 use super::hook::Place;
+use super::index::Side;
 use super::netns::Net;
 use super::rcu::Rcu;
-use super::route::{be32, in6, Path};
+use super::route::Path;
+use super::stats::Stats;
 use crate::ffi;
 
 /// What a hook answers. Only the methods of [`Packet`] make one, and they take the
@@ -63,6 +64,27 @@ impl Facts {
     /// It is from a raw socket that wants it untouched.
     pub(crate) fn nodefrag(self) -> bool {
         self.0 & ffi::RLVS_SKB_NODEFRAG != 0
+    }
+}
+
+/// What a packet that may go early is like; see [`Packet::ready`].
+#[derive(Clone, Copy)]
+pub(crate) struct Ready {
+    answer: u32,
+    len: u32,
+}
+
+impl Ready {
+    /// The way's MTU.
+    #[inline(always)]
+    pub(crate) fn mtu(self) -> u32 {
+        self.answer & !ffi::RLVS_EARLY_PARTIAL
+    }
+
+    /// The checksum is left to the device.
+    #[inline(always)]
+    pub(crate) fn partial(self) -> bool {
+        self.answer & ffi::RLVS_EARLY_PARTIAL != 0
     }
 }
 
@@ -320,15 +342,40 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Hands it to the neighbour towards `path.to`, past the other hooks.
+    /// Makes so many bytes of it, or all if it has fewer, readable.
     #[inline(always)]
-    pub(crate) fn send_to_neighbour(self, path: &Path, to: IpAddr) -> Verdict {
-        match to {
-            // SAFETY: Valid and ours by the invariant, given away here; an IPv4 route.
-            IpAddr::V4(a) => unsafe { ffi::rlvs_xmit_neigh4(self.raw(), path.dst(), be32(a)) },
-            // SAFETY: As above, for IPv6.
-            IpAddr::V6(a) => unsafe { ffi::rlvs_xmit_neigh6(self.raw(), path.dst(), &in6(a)) },
+    pub(crate) fn have(&mut self, len: u32) {
+        if self.bytes().len() < len as usize {
+            self.pull(len.min(self.len()) as usize);
         }
+    }
+
+    /// Whether it may be changed and take `path`, with `spare` bytes put in front, past routing
+    /// and the other hooks; its first `len` bytes are its own then.
+    #[inline(always)]
+    pub(crate) fn ready(&mut self, path: &Path, spare: u32, len: u32) -> Option<Ready> {
+        // SAFETY: Valid and ours by the invariant; no slice of it is held.
+        let answer =
+            unsafe { ffi::rlvs_early_ready(self.raw(), path.dst(), path.cookie(), spare, len) };
+        (answer != 0).then_some(Ready { answer, len })
+    }
+
+    /// The bytes that [`Packet::ready`] made its own.
+    #[inline(always)]
+    pub(crate) fn own(&mut self, ready: &Ready) -> &mut [u8] {
+        let own = ready.len.min(self.bytes().len() as u32) as usize;
+        // SAFETY: So many bytes are linear, and nobody else has shared them since.
+        unsafe { core::slice::from_raw_parts_mut((*self.raw()).data, own) }
+    }
+
+    /// Counts it as one of `bytes`, by `side`, and hands it to the neighbour that `path` and its
+    /// destination name, past the other hooks.
+    #[inline(always)]
+    pub(crate) fn send_early(self, path: &Path, stats: &Stats, bytes: u32, side: Side) -> Verdict {
+        let out = side == Side::Second;
+        // SAFETY: Valid and ours by the invariant, given away here, as is the path's family;
+        // the path and the counters live as long as the read side.
+        unsafe { ffi::rlvs_early_send(self.raw(), path.dst(), stats.as_ptr(), bytes, out) };
         STOLEN
     }
 

@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
+use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::bindings;
@@ -16,20 +17,26 @@ use crate::ffi;
 ///
 /// # Invariants
 ///
-/// The pointer is null or a cache from `rlvs_cache_create`.
-pub(crate) struct Pool(AtomicPtr<bindings::kmem_cache>);
+/// The pointer is null or a cache from `rlvs_cache_create` for objects of type `T`.
+pub(crate) struct Pool<T> {
+    cache: AtomicPtr<bindings::kmem_cache>,
+    _type: PhantomData<fn(T)>,
+}
 
-/// Keeps a pool open; dropped after everything from it is freed.
-pub(crate) struct OpenPool(&'static Pool);
+/// Keeps a pool open; to be dropped after everything from it is freed.
+pub(crate) struct OpenPool(&'static AtomicPtr<bindings::kmem_cache>);
 
-impl Pool {
+impl<T> Pool<T> {
     /// A closed pool.
     pub(crate) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self {
+            cache: AtomicPtr::new(ptr::null_mut()),
+            _type: PhantomData,
+        }
     }
 
-    /// Opens the pool for objects of type `T`; `name` shows in `/proc/slabinfo`.
-    pub(super) fn open<T>(&'static self, name: &'static CStr) -> Result<OpenPool> {
+    /// Opens the pool; `name` shows in `/proc/slabinfo`.
+    pub(super) fn open(&'static self, name: &'static CStr) -> Result<OpenPool> {
         let size = u32::try_from(size_of::<T>())?;
         let align = u32::try_from(align_of::<T>())?;
         // SAFETY: Called in process context with a static name.
@@ -37,27 +44,32 @@ impl Pool {
         if cache.is_null() {
             return Err(ENOMEM);
         }
-        self.0.store(cache, Ordering::Release);
-        Ok(OpenPool(self))
+        self.cache.store(cache, Ordering::Release);
+        Ok(OpenPool(&self.cache))
     }
 
-    /// Zeroed memory for one object, or `None`; never sleeps.
-    pub(super) fn alloc<T>(&self) -> Option<NonNull<T>> {
-        let cache = self.0.load(Ordering::Acquire);
+    /// Puts `value` into memory of the pool, or drops it if there is none; never sleeps.
+    #[inline(always)]
+    pub(super) fn put(&self, value: T) -> Option<NonNull<T>> {
+        let cache = self.cache.load(Ordering::Acquire);
         if cache.is_null() {
             return None;
         }
         // SAFETY: By the invariant a live cache.
-        NonNull::new(unsafe { ffi::rlvs_cache_alloc(cache) }.cast())
+        let place = NonNull::new(unsafe { ffi::rlvs_cache_alloc(cache) }.cast::<T>())?;
+        // SAFETY: Fresh memory of the size and alignment of a `T`.
+        unsafe { place.write(value) };
+        Some(place)
     }
 
     /// Gives memory back.
     ///
     /// # Safety
     ///
-    /// `object` must come from [`Pool::alloc`] of this pool, and nobody may use it again.
-    pub(super) unsafe fn free<T>(&self, object: NonNull<T>) {
-        let cache = self.0.load(Ordering::Acquire);
+    /// `object`, dropped or without anything to drop, must come from [`Pool::put`] of this pool,
+    /// and nobody may use it again.
+    pub(super) unsafe fn free(&self, object: NonNull<T>) {
+        let cache = self.cache.load(Ordering::Acquire);
         // SAFETY: The object came from this cache, so the pool is open.
         unsafe { bindings::kmem_cache_free(cache, object.as_ptr().cast()) };
     }
@@ -65,7 +77,7 @@ impl Pool {
 
 impl Drop for OpenPool {
     fn drop(&mut self) {
-        let cache = self.0 .0.swap(ptr::null_mut(), Ordering::AcqRel);
+        let cache = self.0.swap(ptr::null_mut(), Ordering::AcqRel);
         // SAFETY: Opened by `Pool::open`; null is harmless.
         unsafe { bindings::kmem_cache_destroy(cache) };
     }

@@ -52,6 +52,11 @@ impl Stats {
         unsafe { ffi::rlvs_stats_out(self.0.as_ptr(), bytes) };
     }
 
+    #[inline(always)]
+    pub(super) fn as_ptr(&self) -> *mut ffi::rlvs_stats {
+        self.0.as_ptr()
+    }
+
     /// Adds all processors' counts to `sum`.
     pub(crate) fn add_to(&self, sum: &mut Counts) {
         // SAFETY: Allocated by the type's invariant; `sum` is a valid struct.

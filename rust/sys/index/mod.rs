@@ -50,7 +50,7 @@ pub(crate) enum Side {
 }
 
 /// What the index has to know of the objects in it.
-pub(crate) trait Entry: Send + Sync {
+pub(crate) trait Entry: Send + Sync + 'static {
     /// What an object is looked up by.
     type Key: Copy;
     /// The key of one side, if the object has it; never changes.
@@ -60,12 +60,14 @@ pub(crate) trait Entry: Send + Sync {
     /// A hash that nobody without `seed` can steer.
     fn hash(key: &Self::Key, seed: [u64; 2]) -> u64;
     /// Where the objects' memory comes from.
-    fn pool() -> &'static Pool;
+    fn pool() -> &'static Pool<Node<Self>>
+    where
+        Self: Sized;
 }
 
 /// Opens the pool that the objects of type `T` come from.
 pub(crate) fn open_pool<T: Entry>(name: &'static CStr) -> Result<OpenPool> {
-    T::pool().open::<Node<T>>(name)
+    T::pool().open(name)
 }
 
 /// Why an object was not taken in.
@@ -79,7 +81,7 @@ pub(crate) enum Refused {
 
 /// An object and the link by which it waits for its end.
 #[repr(C, align(64))]
-struct Node<T> {
+pub(crate) struct Node<T> {
     value: T,
     dead: AtomicPtr<Node<T>>,
 }
@@ -191,7 +193,11 @@ impl<T: Entry> Index<T> {
     /// The object that has `key`, and which of its keys that is.
     #[inline(always)]
     pub(crate) fn find<'a>(&'a self, rcu: &'a Rcu, key: &T::Key) -> Option<(&'a T, Side)> {
-        let hash = T::hash(key, self.seed);
+        self.find_hashed(rcu, key, T::hash(key, self.seed))
+    }
+
+    #[inline(always)]
+    fn find_hashed<'a>(&'a self, rcu: &'a Rcu, key: &T::Key, hash: u64) -> Option<(&'a T, Side)> {
         let mut table = self.table(rcu);
         loop {
             let found = self.find_in(rcu, table.line(hash), hash, key);
@@ -231,12 +237,9 @@ impl<T: Entry> Index<T> {
 
     /// Takes `value` in, unless one of its keys is taken.
     pub(crate) fn insert<'a>(&'a self, rcu: &'a Rcu, value: T) -> Result<&'a T, Refused> {
-        let Some(node) = T::pool().alloc::<Node<T>>() else {
-            return Err(Refused::NoMemory);
-        };
         let dead = AtomicPtr::new(ptr::null_mut());
-        // SAFETY: Fresh memory for a node.
-        unsafe { node.write(Node { value, dead }) };
+        let node = T::pool().put(Node { value, dead });
+        let node = node.ok_or(Refused::NoMemory)?;
         match self.link(rcu, node) {
             // SAFETY: Linked, so the token keeps it alive.
             Ok(()) => Ok(unsafe { &(*node.as_ptr()).value }),
@@ -259,9 +262,8 @@ impl<T: Entry> Index<T> {
         let hash1 = T::hash(&first, self.seed);
         let hash2 = second.map_or(hash1, |key| T::hash(&key, self.seed));
         let _locked = Locked::new(hash1, hash2);
-        if self.find(rcu, &first).is_some()
-            || second.is_some_and(|key| self.find(rcu, &key).is_some())
-        {
+        let taken = |key: &T::Key, hash| self.find_hashed(rcu, key, hash).is_some();
+        if taken(&first, hash1) || second.is_some_and(|key| taken(&key, hash2)) {
             return Err(Refused::Exists);
         }
         let table = self.newest(rcu);

@@ -18,13 +18,13 @@ pub(super) const MAX_CHAIN: usize = 64;
 const _: () = assert!(size_of::<Line>() == 64);
 
 /// Overflow lines of all indexes.
-static LINES: Pool = Pool::new();
+static LINES: Pool<Line> = Pool::new();
 
 /// Readies what all indexes share; call once, before the first one.
 pub(crate) fn open_lines() -> Result<OpenPool> {
     // SAFETY: Nobody uses the locks yet.
     unsafe { ffi::rlvs_index_init() };
-    LINES.open::<Line>(c_str!("rlvs_line"))
+    LINES.open(c_str!("rlvs_line"))
 }
 
 /// A bucket or an overflow line of one.
@@ -130,8 +130,12 @@ impl Line {
     }
 
     fn extend(&self) -> Option<&Line> {
-        let fresh = LINES.alloc::<Line>()?;
-        self.more.store(fresh.as_ptr(), Ordering::Release);
+        let fresh = Line {
+            slots: [const { AtomicU64::new(0) }; SLOTS],
+            more: AtomicPtr::new(ptr::null_mut()),
+        };
+        self.more
+            .store(LINES.put(fresh)?.as_ptr(), Ordering::Release);
         self.more()
     }
 }

@@ -12,11 +12,11 @@ CHAINS = ("input", "forward", "output", "postrouting")
 PROTOS = "{ tcp, udp, 4, 41 }"
 
 
-def probe(t):
-    """Count what passes each hook of the director; returns a function that reads {hook: packets}."""
-    counters = "".join(f"counter {chain} {{ }}\n" for chain in CHAINS)
+def probe(t, hooks=CHAINS):
+    """Count what passes some hooks of the director; returns a function that reads {hook: packets}."""
+    counters = "".join(f"counter {chain} {{ }}\n" for chain in hooks)
     chains = "".join(f"chain {chain} {{ type filter hook {chain} priority 50\nmeta l4proto {PROTOS} "
-                     f"counter name {chain}\n}}\n" for chain in CHAINS)
+                     f"counter name {chain}\n}}\n" for chain in hooks)
     filter_rules(t, f"table inet probe {{\n{counters}{chains}}}\n")
 
     def read():
@@ -70,6 +70,19 @@ def hooks(t, method, family, proto, early):
         return
     check(moved["output"] >= 20 and moved["postrouting"] >= 20, f"packets at the hooks: {moved}")
     check(method != "nat" or moved["forward"] >= 20, f"packets at the hooks: {moved}")
+
+
+@case("early.alone.{hook}.{method}.{family}", hook=("output", "postrouting"), method=("nat", "dr"), family=FAMILIES)
+def alone(t, hook, method, family):
+    """The only hook behind the balancer sees all packets that do not go early, also if it comes when they flow."""
+    client = start(t, method, family, "udp")
+    t.defer(t.backend.early, True)
+    t.backend.early(False)
+    client.ask(100, 100)
+    read = probe(t, (hook,))
+    for _ in range(20):
+        client.ask(500, 500)
+    check(read()[hook] >= 20, f"packets: {read()}")
 
 
 @case("early.switch.{family}", needs=("early",), family=FAMILIES)

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Known flows: what each packet asks of the kernel, in as few calls as there are steps. */
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/skbuff.h>
+#include <net/dst.h>
+#include <net/ip.h>
+#include <net/ip6_route.h>
+#include <net/neighbour.h>
+#include <net/route.h>
+
+#include "shim.h"
+
+/*
+ * Adds to a counter of this processor. Softirqs do not interrupt each other, so
+ * a plain addition does there; elsewhere it must be one that softirqs can't split.
+ */
+#define count(stats, member, n)						\
+do {									\
+	struct rlvs_stats __percpu *all =				\
+		(struct rlvs_stats __percpu *)(unsigned long)(stats);	\
+									\
+	if (likely(softirq_count()))					\
+		raw_cpu_ptr(all)->member += (n);			\
+	else								\
+		this_cpu_add(all->member, (n));				\
+} while (0)
+
+void rlvs_stats_conn(struct rlvs_stats *stats)
+{
+	count(stats, conns, 1);
+}
+
+void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes)
+{
+	count(stats, inpkts, 1);
+	count(stats, inbytes, bytes);
+}
+
+void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes)
+{
+	count(stats, outpkts, 1);
+	count(stats, outbytes, bytes);
+}
+
+/* dst_check() and dst_mtu() of an IPv4 route, without their indirect calls. */
+static u32 mtu4(struct dst_entry *dst)
+{
+	if (dst->obsolete != DST_OBSOLETE_FORCE_CHK ||
+	    dst_rtable(dst)->rt_genid != rt_genid_ipv4(dev_net_rcu(dst->dev)))
+		return 0;
+	return ip_dst_mtu_maybe_forward(dst, false);
+}
+
+static u32 mtu6(struct dst_entry *dst, u32 cookie)
+{
+	if (!dst_check(dst, cookie))
+		return 0;
+	return ip6_dst_mtu_maybe_forward(dst, false);
+}
+
+/* The route's MTU, or 0 if it has to be looked up again. */
+u32 rlvs_route_check(struct dst_entry *dst, u32 cookie)
+{
+	if (unlikely(!netif_running(dst->dev)))
+		return 0;
+	return dst->ops->family == AF_INET ? mtu4(dst) : mtu6(dst, cookie);
+}
+
+/*
+ * Whether a packet may be changed and go out by @dst, with @spare bytes more, past
+ * routing and the other hooks: it was sent to this host's link address, nobody is
+ * done with it, the way is up to date and wide enough, and the first @len bytes
+ * are the packet's own. Returns the way's MTU, with RLVS_EARLY_PARTIAL if the
+ * checksum is left to the device; 0: no.
+ */
+u32 rlvs_early_ready(struct sk_buff *skb, struct dst_entry *dst, u32 cookie,
+		     u32 spare, u32 len)
+{
+	u32 mtu;
+
+	if (skb->pkt_type != PACKET_HOST || skb->ipvs_property)
+		return 0;
+	mtu = rlvs_route_check(dst, cookie);
+	if (unlikely(mtu <= spare || !rlvs_skb_fits(skb, mtu - spare)))
+		return 0;
+	if (unlikely(skb_ensure_writable(skb, len)))
+		return 0;
+	return skb->ip_summed == CHECKSUM_PARTIAL ? mtu | RLVS_EARLY_PARTIAL : mtu;
+}
+
+/* Readies a packet for @dst past routing and the hooks; false: dropped. */
+static bool prepare(struct sk_buff *skb, struct dst_entry *dst)
+{
+	struct net_device *dev = dst->dev;
+
+	if (unlikely(skb_cow_head(skb, LL_RESERVED_SPACE(dev)))) {
+		kfree_skb(skb);
+		return false;
+	}
+	skb_dst_drop(skb);
+	skb_dst_set_noref(skb, dst);
+	skb->dev = dev;
+	skb_clear_tstamp(skb);
+	skb_forward_csum(skb);
+	return true;
+}
+
+static void pass_on(struct sk_buff *skb, struct neighbour *neigh, bool skip_cache)
+{
+	if (likely(!IS_ERR(neigh)))
+		neigh_output(neigh, skb, skip_cache);
+	else
+		kfree_skb(skb);
+}
+
+/* Hands the packet to the neighbour that the route and its IP header name. */
+void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst)
+{
+	bool v6_gateway = false;
+	struct neighbour *neigh;
+
+	if (!prepare(skb, dst))
+		return;
+	neigh = ip_neigh_for_gw(dst_rtable(dst), skb, &v6_gateway);
+	pass_on(skb, neigh, v6_gateway);
+}
+
+void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
+{
+	const struct in6_addr *nexthop;
+
+	if (!prepare(skb, dst))
+		return;
+	nexthop = rt6_nexthop(dst_rt6_info(dst), &ipv6_hdr(skb)->daddr);
+	pass_on(skb, ip_neigh_gw6(dst->dev, nexthop), false);
+}
+
+/* Counts a packet of @bytes from the client (@out: to it) and hands it over. */
+void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
+		     struct rlvs_stats *stats, u32 bytes, bool out)
+{
+	if (out)
+		rlvs_stats_out(stats, bytes);
+	else
+		rlvs_stats_in(stats, bytes);
+	if (dst->ops->family == AF_INET)
+		rlvs_xmit_neigh4(skb, dst);
+	else
+		rlvs_xmit_neigh6(skb, dst);
+}
