@@ -8,6 +8,8 @@ COLD_FLOWS = 1 << 20
 METHODS = ("nat", "dr", "tun", "fullnat")
 FAMILIES = (4, 6)
 PROTOCOLS = ("udp", "tcp")
+# Hot packets in a kernel for one processor.
+UNIPROCESSOR = "uniprocessor"
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sh", "mh", "dh")
 
 
@@ -35,13 +37,12 @@ class Case:
     @property
     def kernel(self):
         """The kernel that it is measured in; see bench.sh."""
-        return "two" if self.kind.startswith("cpus") else "one"
+        return "one" if self.kind == UNIPROCESSOR else "two"
 
     @property
     def balancers(self):
-        """IPVS has no FULLNAT, rlvs no dh."""
-        has = {"ipvs": self.method != "fullnat", "rlvs": self.scheduler != "dh"}
-        return [name for name, there in has.items() if there]
+        """IPVS has no FULLNAT."""
+        return ["rlvs"] if self.method == "fullnat" else ["ipvs", "rlvs"]
 
 
 def over(*axes):
@@ -73,3 +74,5 @@ def all_cases():
     for family in FAMILIES:
         yield Case("expire", family=family)
     yield Case("growth")
+    for conntrack, method, family in over((False, True), METHODS, FAMILIES):
+        yield Case(UNIPROCESSOR, method, family, conntrack=conntrack)

@@ -10,14 +10,13 @@ import generator
 import lab
 import memory
 import systems
-from cases import COLD_FLOWS, HOT_FLOWS
+from cases import COLD_FLOWS, HOT_FLOWS, UNIPROCESSOR
 from director import FAR, VIP, Director
 from generator import ACK, SYN, SYN_ACK
 
-HOT_COUNT = 100_000
-COLD_COUNT = COLD_FLOWS // 4
-NEW_COUNT = 60_000
-NEW_BATCH = 1 << 16
+HOT_COUNT = 20_000
+COLD_COUNT = COLD_FLOWS // 8
+NEW_COUNT = 1 << 14
 GROWTH_FLOWS = 10_000_000
 EXPIRY_SECONDS = 8
 
@@ -113,10 +112,14 @@ def reply(case, out):
 def new(case, out):
     """First packets: each opens a flow. With TCP it is a SYN."""
     with lab.prepared(case) as rooms:
-        people = [person for person in lab.contestants(case, rooms, flows=NEW_BATCH, count=NEW_COUNT, flags=SYN)
+        people = [person for person in lab.contestants(case, rooms, flows=NEW_COUNT, count=NEW_COUNT, flags=SYN)
                   if person.name != "rlvs-late"]
-        people[0].sample()
-        out.cases += lab.summed_up(case, lab.contest(people, vary=lambda n: {"first": (n + 1) * NEW_BATCH}))
+        out.cases += lab.summed_up(case, lab.contest(people, vary=other_flows))
+
+
+def other_flows(number):
+    """Flows that no round before has had."""
+    return {"first": (number + 1) * NEW_COUNT}
 
 
 def schedule(case, out):
@@ -134,7 +137,7 @@ def cold(case, out):
             before = memory.snapshot()
             lab.open_flows(person, COLD_FLOWS, case.proto)
             note_memory(case, person.name, before, out)
-        samples = lab.contest(people, vary=lambda n: {"start": n * COLD_COUNT})
+        samples = lab.contest(people, lab.FEW_ROUNDS, lambda number: {"start": number * COLD_COUNT})
         out.cases += lab.summed_up(case, samples)
 
 
@@ -209,20 +212,21 @@ def configure(name, case, room):
 
 
 def many_services(case, out):
-    """Hot packets and first packets with all services in place."""
-    one = dataclasses.replace(case, services=1)
-    with lab.prepared(one) as rooms:
+    """Hot packets and first packets with all services in place; rlvs-one has one service only."""
+    with lab.prepared(case) as rooms, Director("rlvs-one", case.family, case.servers) as one:
         for name in case.balancers:
             configure_rest(name, case, rooms[name])
-        people = lab.contestants(one, rooms, flows=HOT_FLOWS, count=HOT_COUNT)
+        systems.restore("rlvs", one, systems.service_rules(case, systems.PORT, servers=case.servers))
+        people = lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT)
+        people.append(lab.Contestant("rlvs-one", one, people[-1].order, early=1))
         for person in people:
             lab.open_flows(person, HOT_FLOWS, case.proto)
         hot_case = dataclasses.replace(case, kind="services-hot")
         out.cases += lab.summed_up(hot_case, lab.contest(people))
-        firsts = [dataclasses.replace(p, order=dataclasses.replace(p.order, flows=NEW_BATCH, count=NEW_COUNT))
+        firsts = [dataclasses.replace(p, order=dataclasses.replace(p.order, flows=NEW_COUNT, count=NEW_COUNT))
                   for p in people if p.name != "rlvs-late"]
         new_case = dataclasses.replace(case, kind="services-new")
-        out.cases += lab.summed_up(new_case, lab.contest(firsts, vary=lambda n: {"first": (n + 1) * NEW_BATCH}))
+        out.cases += lab.summed_up(new_case, lab.contest(firsts, vary=other_flows))
 
 
 def configure_rest(name, case, room):
@@ -235,4 +239,4 @@ def configure_rest(name, case, room):
 def of(case):
     """The function that measures a case."""
     name = case.kind.split("-")[0]
-    return hot if name == "cpus" else globals()[name]
+    return hot if name in ("cpus", UNIPROCESSOR) else globals()[name]

@@ -12,10 +12,12 @@ from cases import COLD_FLOWS
 from director import CLIENTS, FAR, VIP, Director
 from generator import ACK, SYN, SYN_ACK, Order
 
-ROUNDS = 5
+# Rounds that count, after one that does not. Many short ones: the host's speed changes from second to second.
+ROUNDS = 25
+FEW_ROUNDS = 8
 # The only system that gets packets, or none: all do.
 profiled = ""
-PROFILE_ROUNDS = 100
+PROFILE_ROUNDS = 1500
 CLIENT_PORT = 1024
 LOCALS = 6
 # Packets of a sample that may be missing at the wire: a flow that was not known yet.
@@ -98,33 +100,34 @@ def open_flows(contestant, flows, proto):
 
 
 def contest(people, rounds=ROUNDS, vary=lambda number: {}):
-    """Samples of everybody and of the generator alone, in turn: name -> samples."""
+    """Samples of everybody and of the generator alone, in turn: name -> samples, one a round."""
     if profiled:
         people = [person for person in people if person.name == profiled]
         rounds = PROFILE_ROUNDS
-    samples = {"generator": []}
-    for number in range(rounds):
-        if not profiled or not number:
-            samples["generator"].append(alone(people[0], vary(number)))
+    samples = {name: [] for name in ("generator", *(person.name for person in people))}
+    for number in range(rounds + 1):
         for person in people:
-            samples.setdefault(person.name, []).append(person.sample(**vary(number)).ns)
-    return samples
+            samples[person.name].append(person.sample(**vary(number)).ns)
+        samples["generator"].append(alone(people[0], vary(number)))
+    return {name: values[1:] for name, values in samples.items()}
 
 
 def alone(person, changes):
-    """What the generator takes by itself: nobody wants the packets."""
+    """What the generator takes by itself: the packets are freed on arrival."""
     with person.where.inside():
-        return generator.run(dataclasses.replace(person.order, other=1, **changes)).ns
+        return generator.run(dataclasses.replace(person.order, sink=1, **changes)).ns
 
 
 def summed_up(case, samples):
     """The records of bench.json for a case's samples."""
-    own = statistics.median(samples["generator"])
+    own = samples["generator"]
     for name, values in samples.items():
-        net = 0 if name == "generator" else own
+        # Each sample less the generator's of the same round, so that a slower host weighs on both.
+        net = values if name == "generator" else [value - other for value, other in zip(values, own)]
+        first, middle, third = statistics.quantiles(net)
         yield {
             "case": case.kind, "family": case.family, "proto": case.proto, "method": case.method,
             "conntrack": case.conntrack, "system": name,
-            "ns": round(statistics.median(values) - net, 1), "spread": round(max(values) - min(values), 1),
-            "generator_ns": round(own, 1),
+            "ns": round(middle, 1), "spread": round(third - first, 1),
+            "generator_ns": round(statistics.median(own), 1),
         }

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """Prints what `make bench` measured, and draws it.
 
-usage: report.py RESULTS...
+usage: report.py HOST RESULTS...
 
-The results, each of one boot, become build/bench.json and build/bench.svg.
+The results, those of the host and each of one boot, become build/bench.json and build/bench.svg.
 """
 
 import json
 import sys
 
+import bars
 import chart
 
 SYSTEMS = ("forward", "flowtable", "ipvs", "rlvs-late", "rlvs")
@@ -18,8 +19,8 @@ How it is measured: a kernel module puts prebuilt packets, one sk_buff each, int
 a User-Mode Linux kernel (one processor, memory in large pages if the host has them); a second dummy device behind it
 counts and frees what is sent. All systems run in one boot, each in a network namespace of its own, in turn, round by
 round. A sample is the processor time of the host's thread, divided by the packets. From it is taken what the same loop
-costs when the packets carry another host's link address, so that the stack drops them at once. The numbers are medians
-of the rounds; the spread is the largest less the smallest. Every sample checks that its packets left.
+costs in the same round when the packets are of a protocol whose handler frees them on arrival. The
+numbers are medians of the rounds, the spread is that of the middle half. Every sample checks that its packets left.
 
 The cases "cpus" run in a kernel for two processors, which is slower by itself: compare them with each other only.
 
@@ -81,6 +82,13 @@ def print_other(other):
         print("\n" + "  ".join(f"{name} {value}" for name, value in record.items()))
 
 
+def print_bars(result):
+    """What was promised and what came of it."""
+    lines = list(bars.lines(result))
+    if len(lines) > 2:
+        print("", *lines, sep="\n")
+
+
 def merged(results):
     """The results of several boots as one."""
     whole = results[0]
@@ -98,7 +106,9 @@ def load(path):
 
 def main():
     """Report all."""
-    result = merged([load(path) for path in sys.argv[1:]])
+    result = merged([load(path) for path in sys.argv[2:]])
+    with open(sys.argv[1], encoding="utf-8") as file:
+        result["other"] += map(json.loads, file)
     with open("build/bench.json", "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
     with open("build/bench.svg", "w", encoding="utf-8") as file:
@@ -107,6 +117,7 @@ def main():
     print_cases(result["cases"])
     print_memory(result["memory"])
     print_other(result["other"])
+    print_bars(result)
     if result["failed"]:
         sys.exit("failed: " + ", ".join(result["failed"]))
 

@@ -5,7 +5,6 @@ import director
 from director import VIP
 
 FLAGS = {"nat": "-m", "dr": "-g", "tun": "-i", "fullnat": "--fullnat"}
-SCHEDULERS = {"ipvs": ("rr", "wrr", "lc", "wlc", "sh", "mh", "dh"), "rlvs": ("rr", "wrr", "lc", "wlc", "sh", "mh")}
 TOOL = {"ipvs": "ipvsadm", "rlvs": "/src/build/rlvsadm"}
 PORT = 80
 
