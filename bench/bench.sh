@@ -7,10 +7,10 @@
 # PATTERN chooses cases by name, such as 'hot/nat'. With --profile only SYSTEM gets packets, and perf, which
 # has to be installed, says in which functions the time went.
 #
-# There are two kernels, built once and kept in the cache; a stamp says what from. "two" is for several processors, as
-# the kernels of distributions are, and serves all cases but one kind: User-Mode Linux for several processors makes a
-# system call of the host each time that it turns interrupts off or on, which no real machine does. So the hot packets
-# are measured in "one" as well, a kernel for one processor, where that costs nothing.
+# There are two kernels, built once and kept in the cache; a stamp says what from. "one", for one processor, serves all
+# cases but those that compare two processors. Kernels for several are what distributions have, but under User-Mode
+# Linux such a one makes a system call of the host each time that it turns interrupts off or on, which no real machine
+# does. What that does to hot packets, the cases "several" in "two" show.
 
 ME=bench
 . "$(dirname "$0")/../qemu/lib.sh"
@@ -22,7 +22,7 @@ if [ "${1:-}" = --profile ]; then
 	command -v perf >/dev/null || die "--profile needs perf"
 fi
 pattern=${1:-*}
-case $pattern in uniprocessor*) kernel=one ;; *) kernel=two ;; esac
+case $pattern in several* | cpus*) kernel=two ;; *) kernel=one ;; esac
 memory=${RLVS_BENCH_MEMORY:-6G}
 # Of the host and, bound as /uml, of the root.
 trees=$CACHE/uml
@@ -100,8 +100,8 @@ if [ -n "$profile" ]; then
 	perf script -i "$results/$kernel/perf.data" -F comm,ip 2>/dev/null |
 		"$PROJECT/qemu/enter" python3 bench/profile.py "build/bench/$kernel/kallsyms"
 else
-	measure two
 	measure one
+	measure two
 	on_the_host > "$results/host.jsonl"
-	"$PROJECT/qemu/enter" python3 bench/report.py build/bench/host.jsonl build/bench/{two,one}/results.json
+	"$PROJECT/qemu/enter" python3 bench/report.py build/bench/host.jsonl build/bench/{one,two}/results.json
 fi

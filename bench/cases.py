@@ -8,8 +8,8 @@ COLD_FLOWS = 1 << 20
 METHODS = ("nat", "dr", "tun", "fullnat")
 FAMILIES = (4, 6)
 PROTOCOLS = ("udp", "tcp")
-# Hot packets in a kernel for one processor.
-UNIPROCESSOR = "uniprocessor"
+# Hot packets in the kernel for several processors.
+SEVERAL = "several"
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sh", "mh", "dh")
 
 
@@ -37,7 +37,7 @@ class Case:
     @property
     def kernel(self):
         """The kernel that it is measured in; see bench.sh."""
-        return "one" if self.kind == UNIPROCESSOR else "two"
+        return "two" if self.kind == SEVERAL or self.kind.startswith("cpus") else "one"
 
     @property
     def balancers(self):
@@ -75,4 +75,4 @@ def all_cases():
         yield Case("expire", family=family)
     yield Case("growth")
     for conntrack, method, family in over((False, True), METHODS, FAMILIES):
-        yield Case(UNIPROCESSOR, method, family, conntrack=conntrack)
+        yield Case(SEVERAL, method, family, conntrack=conntrack)

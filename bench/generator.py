@@ -32,7 +32,7 @@ class Order:
     payload: int = 18
     vary_dst: int = 0
     scattered: int = 0
-    sink: int = 0
+    other: int = 0
     cpus: int = 1
     each: int = 0
 

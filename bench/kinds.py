@@ -10,13 +10,14 @@ import generator
 import lab
 import memory
 import systems
-from cases import COLD_FLOWS, HOT_FLOWS, UNIPROCESSOR
+from cases import COLD_FLOWS, HOT_FLOWS, SEVERAL
 from director import FAR, VIP, Director
 from generator import ACK, SYN, SYN_ACK
 
 HOT_COUNT = 20_000
 COLD_COUNT = COLD_FLOWS // 8
 NEW_COUNT = 1 << 14
+GROWN = (lab.ROUNDS + 1) * NEW_COUNT
 GROWTH_FLOWS = 10_000_000
 EXPIRY_SECONDS = 8
 
@@ -114,12 +115,19 @@ def new(case, out):
     with lab.prepared(case) as rooms:
         people = [person for person in lab.contestants(case, rooms, flows=NEW_COUNT, count=NEW_COUNT, flags=SYN)
                   if person.name != "rlvs-late"]
+        grow(people)
         out.cases += lab.summed_up(case, lab.contest(people, vary=other_flows))
+
+
+def grow(people):
+    """As many flows as the rounds will bring, before them: tables have grown then, as those of a busy machine have."""
+    for person in people:
+        person.sample(first=0, flows=GROWN, count=GROWN)
 
 
 def other_flows(number):
     """Flows that no round before has had."""
-    return {"first": (number + 1) * NEW_COUNT}
+    return {"first": GROWN + number * NEW_COUNT}
 
 
 def schedule(case, out):
@@ -225,6 +233,7 @@ def many_services(case, out):
         out.cases += lab.summed_up(hot_case, lab.contest(people))
         firsts = [dataclasses.replace(p, order=dataclasses.replace(p.order, flows=NEW_COUNT, count=NEW_COUNT))
                   for p in people if p.name != "rlvs-late"]
+        grow(firsts)
         new_case = dataclasses.replace(case, kind="services-new")
         out.cases += lab.summed_up(new_case, lab.contest(firsts, vary=other_flows))
 
@@ -239,4 +248,4 @@ def configure_rest(name, case, room):
 def of(case):
     """The function that measures a case."""
     name = case.kind.split("-")[0]
-    return hot if name in ("cpus", UNIPROCESSOR) else globals()[name]
+    return hot if name in ("cpus", SEVERAL) else globals()[name]

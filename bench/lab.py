@@ -113,9 +113,9 @@ def contest(people, rounds=ROUNDS, vary=lambda number: {}):
 
 
 def alone(person, changes):
-    """What the generator takes by itself: the packets are freed on arrival."""
+    """What the generator takes by itself: the packets are another host's, and dropped at once."""
     with person.where.inside():
-        return generator.run(dataclasses.replace(person.order, sink=1, **changes)).ns
+        return generator.run(dataclasses.replace(person.order, other=1, **changes)).ns
 
 
 def summed_up(case, samples):

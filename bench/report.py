@@ -19,7 +19,7 @@ How it is measured: a kernel module puts prebuilt packets, one sk_buff each, int
 a User-Mode Linux kernel (one processor, memory in large pages if the host has them); a second dummy device behind it
 counts and frees what is sent. All systems run in one boot, each in a network namespace of its own, in turn, round by
 round. A sample is the processor time of the host's thread, divided by the packets. From it is taken what the same loop
-costs in the same round when the packets are of a protocol whose handler frees them on arrival. The
+costs in the same round when the packets carry another host's link address, so that the stack drops them at once. The
 numbers are medians of the rounds, the spread is that of the middle half. Every sample checks that its packets left.
 
 The cases "cpus" run in a kernel for two processors, which is slower by itself: compare them with each other only.

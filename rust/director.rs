@@ -11,6 +11,7 @@ use crate::control::sysctl::Sysctls;
 use crate::datapath;
 use crate::flow::paths::Paths;
 use crate::flow::{Family, FlowTable};
+use crate::hash::folded;
 use crate::service::Services;
 use crate::sys::hook::Point;
 use crate::sys::netns::{self, Net, PerNet};
@@ -120,8 +121,8 @@ impl Job for Director {
 }
 
 /// A key for the hash of a table.
-fn seed() -> [u64; 2] {
-    [random::u64(), random::u64()]
+fn seed() -> folded::Key {
+    core::array::from_fn(|_| random::u64())
 }
 
 /// One share of a table's upkeep.

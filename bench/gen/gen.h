@@ -8,8 +8,6 @@
 #include <linux/netdevice.h>
 #include <linux/types.h>
 
-/* The link protocol of packets that nobody works on (IEEE 802, local experiments). */
-#define GEN_SINK 0x88b5
 /* Longest packet, with its link header. */
 #define GEN_MAX 1514
 
@@ -22,7 +20,7 @@ struct gen_order {
 	u32 sport, dport;
 	u32 flags;		/* of TCP */
 	u32 payload;		/* bytes */
-	u32 sink;		/* of a protocol that is freed on arrival */
+	u32 other;		/* to another host's link address: dropped at once */
 	u32 vary_dst;		/* flows differ in the destination, not the source */
 	u32 ports;		/* ports of an address, before the next one */
 	u32 flows;		/* different flows; a power of two if scattered */

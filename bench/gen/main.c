@@ -27,7 +27,7 @@ static struct gen_result last;
 
 static const struct { const char *name; size_t at; } numbers[] = {
 	FIELD(v6), FIELD(proto), FIELD(sport), FIELD(dport), FIELD(flags),
-	FIELD(payload), FIELD(sink), FIELD(vary_dst), FIELD(ports),
+	FIELD(payload), FIELD(other), FIELD(vary_dst), FIELD(ports),
 	FIELD(flows), FIELD(first), FIELD(start), FIELD(scattered), FIELD(count),
 	FIELD(cpus), FIELD(each),
 };
@@ -122,30 +122,13 @@ static const struct proc_ops gen_ops = {
 	.proc_release = single_release,
 };
 
-/* What the stack does with the sink's packets: as much as with all packets, and no more. */
-static int sink(struct sk_buff *skb, struct net_device *dev,
-		struct packet_type *type, struct net_device *orig_dev)
-{
-	consume_skb(skb);
-	return 0;
-}
-
-static struct packet_type sink_type = {
-	.type = htons(GEN_SINK),
-	.func = sink,
-};
-
 static int __init gen_init(void)
 {
-	if (!proc_create("rlvs_gen", 0600, NULL, &gen_ops))
-		return -ENOMEM;
-	dev_add_pack(&sink_type);
-	return 0;
+	return proc_create("rlvs_gen", 0600, NULL, &gen_ops) ? 0 : -ENOMEM;
 }
 
 static void __exit gen_exit(void)
 {
-	dev_remove_pack(&sink_type);
 	remove_proc_entry("rlvs_gen", NULL);
 }
 

@@ -17,9 +17,11 @@ static void link_header(struct gen_template *t, const struct gen_order *o,
 	struct ethhdr *eth = (struct ethhdr *)t->bytes;
 
 	ether_addr_copy(eth->h_dest, dev->dev_addr);
+	if (o->other)
+		eth->h_dest[5] ^= 0xff;
 	eth_broadcast_addr(eth->h_source);
 	eth->h_source[0] = 2;
-	eth->h_proto = htons(o->sink ? GEN_SINK : o->v6 ? ETH_P_IPV6 : ETH_P_IP);
+	eth->h_proto = htons(o->v6 ? ETH_P_IPV6 : ETH_P_IP);
 }
 
 static void header4(struct gen_template *t, const struct gen_order *o,

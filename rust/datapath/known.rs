@@ -14,15 +14,18 @@ use crate::sys::skb::{Packet, Verdict};
 const SYN: u8 = 0x02;
 const SYN_MASK: u8 = 0x16;
 
+/// Whether the packet is a bare SYN: hardly ever one of a known flow.
+#[inline(always)]
+pub(crate) fn opens<A>(context: &Context<A>) -> bool {
+    context.proto == proto::TCP && context.flags & SYN_MASK == SYN
+}
+
 /// Whether the packet opens a new connection over the addresses of one that is over.
 ///
 /// IPVS, `conn_reuse_mode` 1: only a bare SYN starts over.
 #[inline(always)]
 pub(crate) fn starts_over<A: Stack>(flow: &Flow<A>, side: Side, context: &Context<A>) -> bool {
-    side == Side::First
-        && context.proto == proto::TCP
-        && context.flags & SYN_MASK == SYN
-        && flow.is_over()
+    side == Side::First && opens(context) && flow.is_over()
 }
 
 /// Sends a client's packet to the real server.

@@ -4,6 +4,7 @@
 
 use core::marker::PhantomData;
 
+use super::known::opens;
 use super::Stack;
 use crate::director::Director;
 use crate::forward;
@@ -30,7 +31,7 @@ impl<A: Stack> Hook for PreRouting<A> {
         }
         packet.have(A::PLAIN);
         match A::parse_plain(packet.bytes()) {
-            Some(context) if context.ttl > 1 => known(director, packet, &context),
+            Some(context) if context.ttl > 1 && !opens(&context) => known(director, packet, &context),
             _ => packet.accept(),
         }
     }
@@ -43,10 +44,7 @@ fn known<A: Stack>(director: &Director, packet: Packet<'_>, context: &Context<A>
     let Some((flow, side)) = A::flows(director).find(rcu, context) else {
         return packet.accept();
     };
-    let usual = flow.may_go_early(side)
-        && flow.dest.available()
-        && !super::known::starts_over(flow, side, context);
-    if !usual {
+    if !flow.may_go_early(side) || !flow.dest.available() {
         return packet.accept();
     }
     match side {

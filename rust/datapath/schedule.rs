@@ -75,6 +75,7 @@ fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
 }
 
 /// The flow from the packet's addresses to the picked destination.
+#[inline(always)]
 fn make_flow<A: Stack>(
     director: &Director,
     context: &Context<A>,
@@ -111,6 +112,7 @@ fn make_flow<A: Stack>(
 }
 
 /// Takes the flow in and sends its first packet.
+#[inline(always)]
 fn enter<A: Stack>(
     director: &Director,
     packet: Packet<'_>,

@@ -14,6 +14,7 @@ const SHARE: usize = 1 << 16;
 
 impl<A: Family> FlowTable<A> {
     /// Takes a flow in and counts it at its destination.
+    #[inline(always)]
     pub(crate) fn insert<'a>(
         &'a self,
         rcu: &'a Rcu,

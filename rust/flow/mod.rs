@@ -8,6 +8,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use crate::config::Config;
+use crate::hash::folded;
 use crate::packet::{proto, Addr, Context, Tuple};
 use crate::service::{Dest, PortSet};
 use crate::state::tcp::{self, Direction, State};
@@ -114,7 +115,7 @@ impl<A: Family> Entry for Flow<A> {
     }
 
     #[inline(always)]
-    fn hash(key: &Key<A>, seed: [u64; 2]) -> u64 {
+    fn hash(key: &Key<A>, seed: &folded::Key) -> u64 {
         A::hash(&key.tuple, key.proto, seed)
     }
 
@@ -127,6 +128,7 @@ impl<A: Family> Flow<A> {
     /// A flow that no packet has been counted for yet.
     ///
     /// `ports` is where `reply`'s destination port came from (FULLNAT).
+    #[inline(always)]
     pub(crate) fn new(
         config: &Config,
         key: Key<A>,
@@ -309,7 +311,7 @@ pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>);
 
 impl<A: Family> FlowTable<A> {
     /// An empty table, hashed with `seed`.
-    pub(crate) fn new(seed: [u64; 2]) -> Result<Self> {
+    pub(crate) fn new(seed: folded::Key) -> Result<Self> {
         Ok(Self(Index::new(seed)?))
     }
 

@@ -5,7 +5,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::csum::Delta;
-use crate::hash::siphash::siphash13;
+use crate::hash::folded::{self, hash2, hash5};
 
 /// What an IP header's layout gives for an address family.
 pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
@@ -28,7 +28,7 @@ pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
     /// The address out of either family, if it is of this one.
     fn of(addr: IpAddr) -> Option<Self>;
     /// A hash of the tuple and protocol that nobody without `key` can steer.
-    fn hash(tuple: &Tuple<Self>, proto: u8, key: [u64; 2]) -> u64;
+    fn hash(tuple: &Tuple<Self>, proto: u8, key: &folded::Key) -> u64;
 }
 
 /// Ports and protocol of a tuple in one word.
@@ -66,9 +66,9 @@ impl Addr for Ipv4Addr {
     }
 
     #[inline(always)]
-    fn hash(t: &Tuple<Self>, proto: u8, key: [u64; 2]) -> u64 {
+    fn hash(t: &Tuple<Self>, proto: u8, key: &folded::Key) -> u64 {
         let pair = (u64::from(t.src.to_bits()) << 32) | u64::from(t.dst.to_bits());
-        siphash13(key, &[pair, tail(t, proto)])
+        hash2(key, [pair, tail(t, proto)])
     }
 }
 
@@ -106,7 +106,7 @@ impl Addr for Ipv6Addr {
     }
 
     #[inline(always)]
-    fn hash(t: &Tuple<Self>, proto: u8, key: [u64; 2]) -> u64 {
+    fn hash(t: &Tuple<Self>, proto: u8, key: &folded::Key) -> u64 {
         let (s, d) = (t.src.to_bits(), t.dst.to_bits());
         let words = [
             (s >> 64) as u64,
@@ -115,7 +115,7 @@ impl Addr for Ipv6Addr {
             d as u64,
             tail(t, proto),
         ];
-        siphash13(key, &words)
+        hash5(key, words)
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod host;
 pub(crate) mod index;
 pub(crate) mod lock;
 pub(crate) mod netns;
+mod prefetch;
 pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod route;

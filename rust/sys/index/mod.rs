@@ -21,6 +21,7 @@ use kernel::prelude::*;
 use kernel::str::CStr;
 
 use self::table::{for_each_word, free_table, Table, MAX_CHAIN};
+use super::prefetch::prefetch;
 use super::rcu::{self, Rcu};
 use super::slab::{OpenPool, Pool};
 use crate::ffi;
@@ -33,6 +34,10 @@ pub(crate) use self::table::open_lines;
 const MIN_BUCKETS: usize = 1024;
 /// Entries a bucket, on average, from which the table should grow.
 const CROWDED: usize = 5;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Buckets that walks look ahead.
+const AHEAD: usize = 4;
 /// Low bits of an entry: the side and five bits of the hash, free through alignment.
 const LOW_BITS: u64 = 0x3f;
 /// Bits of an address that tell kernel addresses apart (57-bit virtual addresses).
@@ -49,6 +54,9 @@ pub(crate) enum Side {
     Second,
 }
 
+/// What makes an index's hash its own.
+type Seed = [u64; 6];
+
 /// What the index has to know of the objects in it.
 pub(crate) trait Entry: Send + Sync + 'static {
     /// What an object is looked up by.
@@ -58,7 +66,7 @@ pub(crate) trait Entry: Send + Sync + 'static {
     /// Whether `key` is the object's key of that side.
     fn matches(&self, side: Side, key: &Self::Key) -> bool;
     /// A hash that nobody without `seed` can steer.
-    fn hash(key: &Self::Key, seed: [u64; 2]) -> u64;
+    fn hash(key: &Self::Key, seed: &Seed) -> u64;
     /// Where the objects' memory comes from.
     fn pool() -> &'static Pool<Node<Self>>
     where
@@ -128,7 +136,7 @@ fn node<T>(word: u64) -> *const Node<T> {
 /// node is freed only after a grace period from when its words were cleared.
 pub(crate) struct Index<T: Entry> {
     table: AtomicPtr<Table>,
-    seed: [u64; 2],
+    seed: Seed,
     objects: AtomicUsize,
     entries: AtomicUsize,
     dead: AtomicPtr<Node<T>>,
@@ -138,6 +146,21 @@ pub(crate) struct Index<T: Entry> {
 unsafe impl<T: Entry> Send for Index<T> {}
 // SAFETY: Shared access is by atomics and the bucket locks; objects are `Sync`.
 unsafe impl<T: Entry> Sync for Index<T> {}
+
+/// An object's keys and their hashes; without a second key both hashes are the first's.
+struct Keys<T: Entry> {
+    first: T::Key,
+    second: Option<T::Key>,
+    hash1: u64,
+    hash2: u64,
+}
+
+impl<T: Entry> Keys<T> {
+    /// Entries that the object has in the table.
+    fn words(&self) -> usize {
+        1 + usize::from(self.second.is_some())
+    }
+}
 
 /// The locks of two hashes, held.
 struct Locked(u32, u32);
@@ -163,7 +186,7 @@ impl Drop for Locked {
 
 impl<T: Entry> Index<T> {
     /// An empty index.
-    pub(crate) fn new(seed: [u64; 2]) -> Result<Self> {
+    pub(crate) fn new(seed: Seed) -> Result<Self> {
         Ok(Self {
             table: AtomicPtr::new(Table::new(MIN_BUCKETS)?.as_ptr()),
             seed,
@@ -193,7 +216,7 @@ impl<T: Entry> Index<T> {
     /// The object that has `key`, and which of its keys that is.
     #[inline(always)]
     pub(crate) fn find<'a>(&'a self, rcu: &'a Rcu, key: &T::Key) -> Option<(&'a T, Side)> {
-        self.find_hashed(rcu, key, T::hash(key, self.seed))
+        self.find_hashed(rcu, key, T::hash(key, &self.seed))
     }
 
     #[inline(always)]
@@ -224,8 +247,12 @@ impl<T: Entry> Index<T> {
                 if word == 0 || !tagged(word, hash) {
                     continue;
                 }
+                let node = node::<T>(word);
+                if size_of::<Node<T>>() > LINE {
+                    prefetch(node.cast::<u8>().wrapping_add(LINE));
+                }
                 // SAFETY: By the invariant a live node, which the token keeps so.
-                let value = unsafe { &(*node::<T>(word)).value };
+                let value = unsafe { &(*node).value };
                 if value.matches(side(word), key) {
                     return Some((value, side(word)));
                 }
@@ -236,11 +263,17 @@ impl<T: Entry> Index<T> {
     }
 
     /// Takes `value` in, unless one of its keys is taken.
+    #[inline(always)]
     pub(crate) fn insert<'a>(&'a self, rcu: &'a Rcu, value: T) -> Result<&'a T, Refused> {
+        let keys = self.keys(&value).ok_or(Refused::Exists)?;
+        // Their lines come while memory is found for the object.
+        let table = self.newest(rcu);
+        prefetch(table.line(keys.hash1));
+        prefetch(table.line(keys.hash2));
         let dead = AtomicPtr::new(ptr::null_mut());
         let node = T::pool().put(Node { value, dead });
         let node = node.ok_or(Refused::NoMemory)?;
-        match self.link(rcu, node) {
+        match self.link(rcu, node, &keys) {
             // SAFETY: Linked, so the token keeps it alive.
             Ok(()) => Ok(unsafe { &(*node.as_ptr()).value }),
             Err(why) => {
@@ -251,25 +284,32 @@ impl<T: Entry> Index<T> {
         }
     }
 
-    /// Enters the node's words.
-    fn link(&self, rcu: &Rcu, node: NonNull<Node<T>>) -> Result<(), Refused> {
-        // SAFETY: A valid node that its caller owns.
-        let value = unsafe { &node.as_ref().value };
-        let Some(first) = value.key(Side::First) else {
-            return Err(Refused::Exists);
-        };
+    #[inline(always)]
+    fn keys(&self, value: &T) -> Option<Keys<T>> {
+        let first = value.key(Side::First)?;
         let second = value.key(Side::Second);
-        let hash1 = T::hash(&first, self.seed);
-        let hash2 = second.map_or(hash1, |key| T::hash(&key, self.seed));
+        let hash1 = T::hash(&first, &self.seed);
+        let hash2 = second.map_or(hash1, |key| T::hash(&key, &self.seed));
+        Some(Keys {
+            first,
+            second,
+            hash1,
+            hash2,
+        })
+    }
+
+    /// Enters the node's words.
+    fn link(&self, rcu: &Rcu, node: NonNull<Node<T>>, keys: &Keys<T>) -> Result<(), Refused> {
+        let &Keys { hash1, hash2, .. } = keys;
         let _locked = Locked::new(hash1, hash2);
         let taken = |key: &T::Key, hash| self.find_hashed(rcu, key, hash).is_some();
-        if taken(&first, hash1) || second.is_some_and(|key| taken(&key, hash2)) {
+        if taken(&keys.first, hash1) || keys.second.is_some_and(|key| taken(&key, hash2)) {
             return Err(Refused::Exists);
         }
         let table = self.newest(rcu);
         let slot = table.line(hash1).free_slot().ok_or(Refused::NoMemory)?;
         slot.store(pack(node, Side::First, hash1), Ordering::Release);
-        if second.is_some() {
+        if keys.second.is_some() {
             let Some(slot) = table.line(hash2).free_slot() else {
                 slot.store(0, Ordering::Release);
                 return Err(Refused::NoMemory);
@@ -277,8 +317,7 @@ impl<T: Entry> Index<T> {
             slot.store(pack(node, Side::Second, hash2), Ordering::Release);
         }
         self.objects.fetch_add(1, Ordering::Relaxed);
-        let words = 1 + usize::from(second.is_some());
-        self.entries.fetch_add(words, Ordering::Relaxed);
+        self.entries.fetch_add(keys.words(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -294,23 +333,20 @@ impl<T: Entry> Index<T> {
     pub(crate) fn remove(&self, rcu: &Rcu, value: &T) -> bool {
         // `value` is the first field of its node.
         let node = NonNull::from(value).cast::<Node<T>>();
-        let Some(first) = value.key(Side::First) else {
+        let Some(keys) = self.keys(value) else {
             return false;
         };
-        let hash1 = T::hash(&first, self.seed);
-        let second = value.key(Side::Second);
-        let hash2 = second.map_or(hash1, |key| T::hash(&key, self.seed));
+        let Keys { hash1, hash2, .. } = keys;
         {
             let _locked = Locked::new(hash1, hash2);
             if !self.clear(rcu, hash1, pack(node, Side::First, hash1)) {
                 return false;
             }
-            if second.is_some() {
+            if keys.second.is_some() {
                 self.clear(rcu, hash2, pack(node, Side::Second, hash2));
             }
         }
-        let words = 1 + usize::from(second.is_some());
-        self.entries.fetch_sub(words, Ordering::Relaxed);
+        self.entries.fetch_sub(keys.words(), Ordering::Relaxed);
         self.objects.fetch_sub(1, Ordering::Relaxed);
         self.bury(node);
         true
@@ -389,6 +425,7 @@ impl<T: Entry> Index<T> {
         let table = self.newest(rcu);
         let end = start.saturating_add(count).min(table.buckets());
         for bucket in start..end {
+            Self::prefetch_nodes(table, bucket.wrapping_add(AHEAD));
             for_each_word(table.line(bucket as u64), |slot| {
                 let word = slot.load(Ordering::Acquire);
                 if word != 0 && side(word) == Side::First {
@@ -435,6 +472,7 @@ impl<T: Entry> Index<T> {
         }
         let new = old.next().ok_or(EINVAL)?;
         for bucket in old.moved.load(Ordering::Relaxed)..old.buckets() {
+            Self::prefetch_nodes(old, bucket.wrapping_add(AHEAD));
             self.migrate(old, new, bucket as u64)?;
             old.moved.store(bucket.wrapping_add(1), Ordering::Relaxed);
             // SAFETY: Process context.
@@ -446,6 +484,13 @@ impl<T: Entry> Index<T> {
         // SAFETY: Unreachable since the grace period, and empty.
         unsafe { free_table(old) };
         Ok(())
+    }
+
+    /// Asks for the objects of a bucket, which are spread over all memory.
+    fn prefetch_nodes(table: &Table, bucket: usize) {
+        for slot in &table.line(bucket as u64).slots {
+            prefetch(node::<T>(slot.load(Ordering::Relaxed)));
+        }
     }
 
     /// Moves one bucket; its entries are in the new table before they leave the old.
@@ -475,7 +520,7 @@ impl<T: Entry> Index<T> {
     fn hash_of(&self, word: u64) -> Option<u64> {
         // SAFETY: The entry is linked and its bucket locked, so the node is live.
         let value = unsafe { &(*node::<T>(word)).value };
-        Some(T::hash(&value.key(side(word))?, self.seed))
+        Some(T::hash(&value.key(side(word))?, &self.seed))
     }
 }
 
