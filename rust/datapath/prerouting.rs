@@ -31,7 +31,9 @@ impl<A: Stack> Hook for PreRouting<A> {
         }
         packet.have(A::PLAIN);
         match A::parse_plain(packet.bytes()) {
-            Some(context) if context.ttl > 1 && !opens(&context) => known(director, packet, &context),
+            Some(context) if context.ttl > 1 && !opens(&context) => {
+                known(director, packet, &context)
+            }
             _ => packet.accept(),
         }
     }

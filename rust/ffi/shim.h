@@ -11,6 +11,7 @@ struct kmem_cache;
 struct net;
 struct sk_buff;
 struct spinlock;
+struct rlvs_watch;
 struct rlvs_worker;
 
 /* shim_core.c: memory, locks, counters, workers */
@@ -111,6 +112,11 @@ void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
 void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst);
 void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst);
 
+/* shim_netdev.c: being told of network devices that go */
+
+struct rlvs_watch *rlvs_watch_start(void (*gone)(struct net *net));
+void rlvs_watch_stop(struct rlvs_watch *watch);
+
 /* shim_xmit.c: sending a packet on its way */
 
 void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
@@ -123,7 +129,7 @@ void rlvs_xmit_tunnel6(struct net *net, struct sk_buff *skb,
 		       struct dst_entry *dst);
 u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	       bool outer_v6, bool inner_v6);
-void rlvs_select_ident(struct net *net, struct sk_buff *skb);
+void rlvs_seal4(struct net *net, struct sk_buff *skb);
 void rlvs_icmp4(struct sk_buff *skb, u8 type, u8 code, u32 info);
 void rlvs_icmp6(struct sk_buff *skb, u8 type, u8 code, u32 info);
 void rlvs_link_failure(struct sk_buff *skb);

@@ -105,11 +105,12 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	return head;
 }
 
-/* Fills in the identification of the outer IPv4 header. */
-void rlvs_select_ident(struct net *net, struct sk_buff *skb)
+/* Fills in the identification and the checksum of the outer IPv4 header. */
+void rlvs_seal4(struct net *net, struct sk_buff *skb)
 {
 	ip_select_ident_segs(net, skb, NULL,
 			     max_t(int, skb_shinfo(skb)->gso_segs, 1));
+	ip_send_check(ip_hdr(skb));
 }
 
 void rlvs_xmit_tunnel4(struct net *net, struct sk_buff *skb,

@@ -9,7 +9,7 @@ use crate::datapath::Stack;
 use crate::director::Director;
 use crate::flow::Flow;
 use crate::packet::tunnel::{self, Inner};
-use crate::packet::{ipv4, rewrite, Context};
+use crate::packet::{rewrite, Context};
 use crate::service::Dest;
 use crate::sys::index::Side;
 use crate::sys::route::Path;
@@ -48,7 +48,11 @@ pub(crate) fn request<A: Stack>(
     };
     // IPv6 senders can't be told of less; the outer packet is fragmented then.
     let limit = if A::V6 { room.max(MIN_MTU6) } else { room };
-    if !may_leave::<A>(&mut packet, ttl, limit) || !encapsulate::<A>(&mut packet, path) {
+    if !may_leave::<A>(&mut packet, ttl, limit) {
+        return packet.drop();
+    }
+    let inner = packet.writable(A::HEADER).and_then(age::<A>);
+    if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();
     }
     packet.orphan();
@@ -65,30 +69,33 @@ pub(crate) fn request_early<A: Stack>(
     path: &Path,
 ) -> Verdict {
     let spare = tunnel::length(path.to) as u32;
-    match packet.ready(path, spare, A::HEADER as u32) {
-        Some(ready) if room(path, ready.mtu()).is_some() => {}
+    let ready = match packet.ready(path, spare, A::HEADER as u32) {
+        Some(ready) if room(path, ready.mtu()).is_some() => ready,
         _ => return packet.accept(),
-    }
+    };
     let len = packet.len();
     flow.touch(&director.config, Side::First, context.flags);
-    if !encapsulate::<A>(&mut packet, path) || !seal(&mut packet, path) {
+    let inner = age::<A>(packet.own(&ready));
+    if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();
     }
     packet.send_early(path, &flow.dest.stats, len, Side::First)
 }
 
-/// Takes one from the TTL and puts the outer header in front. False: drop it.
-fn encapsulate<A: Stack>(packet: &mut Packet<'_>, path: &Path) -> bool {
-    let inner = packet.writable(A::HEADER).and_then(|bytes| {
-        rewrite::age::<A>(bytes)?;
-        Inner::read::<A>(bytes)
-    });
-    let Some(inner) = inner else {
-        return false;
-    };
+/// Takes one from the TTL; returns what the outer header takes from the packet.
+#[inline(always)]
+fn age<A: Stack>(bytes: &mut [u8]) -> Option<Inner> {
+    rewrite::age::<A>(bytes)?;
+    Inner::read::<A>(bytes)
+}
+
+/// Puts the outer header in front. False: drop the packet.
+#[inline(always)]
+fn encapsulate(packet: &mut Packet<'_>, path: &Path, inner: Inner) -> bool {
     put_outer(packet, path, inner).is_some()
 }
 
+#[inline(always)]
 fn put_outer(packet: &mut Packet<'_>, path: &Path, inner: Inner) -> Option<()> {
     let payload = packet.len();
     let length = tunnel::length(path.to);
@@ -97,19 +104,10 @@ fn put_outer(packet: &mut Packet<'_>, path: &Path, inner: Inner) -> Option<()> {
     match (path.source, path.to) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             tunnel::put_ipv4(head, src, dst, inner, total)?;
-            packet.select_ident();
+            packet.seal();
             Some(())
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => tunnel::put_ipv6(head, src, dst, inner, payload),
         _ => None,
     }
-}
-
-/// Completes the outer header of a packet that the host's output will not see.
-fn seal(packet: &mut Packet<'_>, path: &Path) -> bool {
-    path.to.is_ipv6()
-        || packet
-            .writable(ipv4::HEADER)
-            .and_then(tunnel::seal_ipv4)
-            .is_some()
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A keyed hash for the flow index: multiplications of 64 by 64 bits, the halves of each product folded together.
 //!
-//! It runs once or more for each packet, where SipHash took a fifth of all that rlvs does. Who does not know the key
-//! can't choose inputs that collide, and nothing that leaves the machine tells of the key: a hash is never shown, and a
-//! bucket that is longer by an entry is not measurable from outside. The functions of Woelfel (multiply, add, take the
-//! upper part) and NH (Black et al., "UMAC: Fast and Secure Message Authentication", 1999) rest on the same step.
+//! It runs once or more for each packet, where SipHash took a sixth of all that rlvs does. Who does not know the key
+//! can't choose inputs that collide, and nothing that leaves the machine tells of the key: a hash is never shown, and
+//! from outside nobody can measure that a bucket is longer by an entry.
 
 /// The key: words that nobody can guess.
 pub(crate) type Key = [u64; 6];
@@ -54,20 +53,32 @@ mod tests {
         0xbe54_66cf_34e9_0c6c,
     ];
 
+    /// A client's port, port 80 and a protocol as a tuple's last word.
+    fn tail(sport: u64, proto: u64) -> u64 {
+        (sport << 48) | (80 << 32) | proto
+    }
+
     /// How far the fullest of 4096 buckets is above the average of 16, by the hash's bits from `shift` on.
     fn fullest(shift: u32, hashes: impl Iterator<Item = u64>) -> u32 {
         let mut buckets = vec![0u32; 4_096];
-        hashes.take(65_536).for_each(|hash| buckets[(hash >> shift) as usize % 4_096] += 1);
+        hashes
+            .take(65_536)
+            .for_each(|hash| buckets[(hash >> shift) as usize % 4_096] += 1);
         *buckets.iter().max().unwrap()
     }
 
     #[test]
     fn neighbouring_clients_spread_over_all_bits() {
         for shift in [0, 10, 20, 36, 45, 52] {
-            let by_port = (0..).map(|n: u64| hash2(&KEY, [0x0a00_0001_c000_0201, n << 48 | 80 << 32 | 6]));
-            let by_address = (0..).map(|n: u64| hash2(&KEY, [n << 32 | 0xc000_0201, 1_024 << 48 | 80 << 32 | 17]));
+            let by_port = (0..).map(|n: u64| hash2(&KEY, [0x0a00_0001_c000_0201, tail(n, 6)]));
+            let by_address =
+                (0..).map(|n: u64| hash2(&KEY, [(n << 32) | 0xc000_0201, tail(1_024, 17)]));
             let by_v6 = (0..).map(|n| hash5(&KEY, [1 << 32, n, 2 << 32, 1, 80 << 32]));
-            for most in [fullest(shift, by_port), fullest(shift, by_address), fullest(shift, by_v6)] {
+            for most in [
+                fullest(shift, by_port),
+                fullest(shift, by_address),
+                fullest(shift, by_v6),
+            ] {
                 // With 65,536 balls in 4096 bins more than 45 in one are next to impossible.
                 assert!(most < 45, "{most} at bit {shift}");
             }

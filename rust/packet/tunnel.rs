@@ -4,7 +4,6 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::csum::checksum;
 use super::{ipv4, ipv6, proto, put16, Addr};
 
 /// The congestion bits of the type-of-service byte (RFC 3168).
@@ -88,14 +87,6 @@ pub(crate) fn put_ipv4(
     )?;
     src.write(header.get_mut(12..16)?)?;
     dst.write(header.get_mut(16..20)?)
-}
-
-/// Fills in the checksum of an outer IPv4 header.
-pub(crate) fn seal_ipv4(header: &mut [u8]) -> Option<()> {
-    let header = header.get_mut(..ipv4::HEADER)?;
-    put16(header, ipv4::CHECK, 0)?;
-    let check = checksum(header);
-    put16(header, ipv4::CHECK, check)
 }
 
 /// Writes an outer IPv6 header; `payload` is the length of the packet behind it.

@@ -308,10 +308,11 @@ impl<'a> Packet<'a> {
         Some(unsafe { core::slice::from_raw_parts_mut(head, len) })
     }
 
-    /// Fills in the identification of the IPv4 header in front.
-    pub(crate) fn select_ident(&mut self) {
-        // SAFETY: Valid and ours by the invariant.
-        unsafe { ffi::rlvs_select_ident(self.net.as_ptr(), self.raw()) };
+    /// Fills in identification and checksum of the IPv4 header in front, which
+    /// [`Packet::encapsulate`] made room for.
+    pub(crate) fn seal(&mut self) {
+        // SAFETY: Valid and ours by the invariant; `encapsulate` set the network header.
+        unsafe { ffi::rlvs_seal4(self.net.as_ptr(), self.raw()) };
     }
 
     /// Lets it go on.
