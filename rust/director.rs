@@ -14,6 +14,7 @@ use crate::flow::{Family, FlowTable};
 use crate::hash::folded;
 use crate::service::Services;
 use crate::sys::hook::Point;
+use crate::sys::netdev::DeviceGone;
 use crate::sys::netns::{self, Net, PerNet};
 use crate::sys::random;
 use crate::sys::rcu;
@@ -106,6 +107,14 @@ impl PerNet for Director {
             progress4: AtomicUsize::new(0),
             progress6: AtomicUsize::new(0),
         }? Error))
+    }
+}
+
+impl DeviceGone for Director {
+    /// Routes are kept, and a route may hold its device.
+    fn device_gone(&self) {
+        self.paths.clear();
+        self.services.forget_paths();
     }
 }
 

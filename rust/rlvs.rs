@@ -25,7 +25,7 @@ mod wire;
 
 use director::Director;
 use flow::Flow;
-use sys::{index, netns, rcu, slab};
+use sys::{index, netdev, netns, rcu, slab};
 
 module! {
     type: Rlvs,
@@ -36,10 +36,11 @@ module! {
     alias: ["net-pf-16-proto-16-family-RLVS"],
 }
 
-/// The module; fields stand in drop order: no new requests, then no namespaces, then
+/// The module; fields stand in drop order: no new requests, no events, then no namespaces, then
 /// nothing that RCU still has to free, then the memory that it came from.
 struct Rlvs {
     _control: control::Registration,
+    _devices: netdev::Watch<Director>,
     _directors: netns::Registration<Director>,
     _deferred: rcu::Barrier,
     _flows4: slab::OpenPool,
@@ -54,9 +55,11 @@ impl kernel::Module for Rlvs {
         let flows6 = index::open_pool::<Flow<Ipv6Addr>>(c_str!("rlvs_flow6"))?;
         let deferred = rcu::Barrier;
         let directors = netns::Registration::new()?;
+        let devices = netdev::Watch::new(&directors)?;
         let control = control::register(module)?;
         Ok(Self {
             _control: control,
+            _devices: devices,
             _directors: directors,
             _deferred: deferred,
             _flows4: flows4,

@@ -75,6 +75,13 @@ impl Paths {
         Numbered { number, path }
     }
 
+    /// Lets go of all routes.
+    pub(crate) fn clear(&self) {
+        for slot in self.slots.iter() {
+            slot.replace(None);
+        }
+    }
+
     /// Lets go of the routes that are out of date.
     pub(crate) fn sweep(&self, rcu: &Rcu) {
         for slot in self.slots.iter() {

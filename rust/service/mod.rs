@@ -310,6 +310,16 @@ impl Services {
         Ok((entry, pool))
     }
 
+    /// Lets go of the ways to all destinations; they are looked up again.
+    pub(crate) fn forget_paths(&self) {
+        let book = self.book.lock();
+        let members = book.entries.values().flat_map(Entry::members);
+        let present = members.map(|member| &member.dest);
+        for dest in Iterator::chain(present, book.trash.dests()) {
+            dest.path.replace(None);
+        }
+    }
+
     /// Forgets what nobody has used for a while. To be called now and then; does something
     /// every few seconds.
     pub(crate) fn sweep(&self) {

@@ -64,6 +64,11 @@ impl Trash {
         }
     }
 
+    /// All of them.
+    pub(super) fn dests(&self) -> impl Iterator<Item = &Arc<Dest>> {
+        self.0.values().map(|grave| &grave.dest)
+    }
+
     /// Forgets what has had no connections for a while.
     pub(super) fn sweep(&mut self, now: Jiffies) {
         retain(&mut self.0, |grave| !grave.is_forgotten(now));

@@ -7,6 +7,7 @@ pub(crate) mod hook;
 pub(crate) mod host;
 pub(crate) mod index;
 pub(crate) mod lock;
+pub(crate) mod netdev;
 pub(crate) mod netns;
 mod prefetch;
 pub(crate) mod random;

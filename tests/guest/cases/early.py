@@ -124,3 +124,17 @@ def conntrack(t, method, family, proto, early):
     client = start(t, method, family, proto)
     client.bulk(100_000)
     equal(t.client(family, proto, client.sock.getpeername()[1]).bulk(20_000).name, "rs1", "server")
+
+
+@case("early.gateway6.{method}.{proto}.{early}", method=("nat", "dr"), proto=PROTOCOLS, early=EARLY)
+def gateway6(t, method, proto, early):
+    """IPv4 goes over routes whose gateways are IPv6 addresses, both ways."""
+    def route(command, net, gateway, dev):
+        with t.lab.inside("director"):
+            run("ip", "route", command, net, "via", "inet6", ADDRESS[gateway][6], "dev", dev)
+    for way in (("10.0.1.0/24", "router.front", "front"), (ADDRESS["rs1"][4] + "/32", "rs1", "back")):
+        route("add", *way)
+        t.defer(route, "del", *way)
+    client = start(t, method, 4, proto)
+    for _ in range(5):
+        client.ask(500, 500)

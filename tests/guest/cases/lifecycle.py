@@ -121,12 +121,14 @@ class Passing:
             os.close(t.lab.open.pop(self.name))
 
     def configure(self):
-        """A UDP and a TCP service for each family, and FULLNAT where there is."""
+        """Services with NAT, DR and TUN for each family, and FULLNAT where there is."""
         fullnat = "fullnat" in self.t.backend.features
         lines = []
         for rip, vip in (("10.9.0.50", "10.9.0.100"), ("[fd00:9::50]", "[fd00:9::100]")):
             for kind in ("-t", "-u"):
                 lines += [f"-A {kind} {vip}:80 -s rr", f"-a {kind} {vip}:80 -r {rip}:80 -m"]
+            for port, method in ((82, "-g"), (83, "-i")):
+                lines += [f"-A -u {vip}:{port} -s rr", f"-a -u {vip}:{port} -r {rip}:{port} {method}"]
         if fullnat:
             lines += ["-A -u 10.9.0.100:81 -s mh", "-P -u 10.9.0.100:81 -z 10.9.0.101",
                       "-a -u 10.9.0.100:81 -r 10.9.0.50:80 --fullnat"]
@@ -138,12 +140,15 @@ class Passing:
         for client in range(2, 10):
             four, six = f"10.9.1.{client}", f"fd00:9::1:{client}"
             for source, vip in ((four, self.vip[4]), (six, self.vip[6])):
-                found += [wire.udp(source, 4000, vip, 80, b"x"), wire.tcp(source, 4000, vip, 80, wire.SYN)]
+                found += [wire.udp(source, 4000, vip, port, b"x") for port in (80, 82, 83)]
+                found.append(wire.tcp(source, 4000, vip, 80, wire.SYN))
             found.append(wire.udp(four, 4000, self.vip[4], 81, b"x"))
         return found
 
-    def delete(self):
+    def delete(self, device_first):
         """Delete the namespace, and wait until the kernel has taken it down: its end of the pair is gone."""
+        if device_first:
+            run("ip", "-n", self.name, "link", "del", "leg")
         run("ip", "netns", "del", self.name)
         until(lambda: not self.exists(), "the namespace is still there", bound=20)
 
@@ -167,7 +172,7 @@ def namespaces(t):
         try:
             until(lambda: len(tap.select(lambda ip: ip.target in ("10.9.0.50", "fd00:9::50"), False)) > 30,
                   f"balanced packets in round {number}")
-            passing.delete()
+            passing.delete(device_first=number % 2)
         finally:
             noise.stop()
             injector.close()

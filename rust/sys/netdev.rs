@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices that go.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::bindings;
+use kernel::prelude::*;
+
+use super::netns::{self, Net, PerNet};
+use crate::ffi;
+
+/// Data of a namespace that must know when one of its devices goes.
+pub(crate) trait DeviceGone {
+    /// A device went down or away: let go of all that could hold it. May sleep.
+    fn device_gone(&self);
+}
+
+/// Tells the data of type `T` of devices that go, until it is dropped. To be made after the
+/// registration of `T` and dropped before it.
+///
+/// # Invariants
+///
+/// Owns what `rlvs_watch_start` returned.
+pub(crate) struct Watch<T>(NonNull<ffi::rlvs_watch>, PhantomData<fn(T)>);
+
+// SAFETY: The handle belongs to no thread.
+unsafe impl<T> Send for Watch<T> {}
+// SAFETY: Nothing is done with it but dropping it.
+unsafe impl<T> Sync for Watch<T> {}
+
+impl<T: PerNet + DeviceGone> Watch<T> {
+    /// Starts telling. Sleeps.
+    pub(crate) fn new(_registration: &netns::Registration<T>) -> Result<Self> {
+        // SAFETY: `gone::<T>` fits, and looks only at namespaces that `T` is registered in.
+        let raw = unsafe { ffi::rlvs_watch_start(Some(gone::<T>)) };
+        Ok(Self(NonNull::new(raw).ok_or(ENOMEM)?, PhantomData))
+    }
+}
+
+impl<T> Drop for Watch<T> {
+    fn drop(&mut self) {
+        // SAFETY: Started by the type's invariant.
+        unsafe { ffi::rlvs_watch_stop(self.0.as_ptr()) };
+    }
+}
+
+/// Tells a namespace's data.
+///
+/// # Safety
+///
+/// Called by the kernel with a namespace that still has devices, so that its data, which goes
+/// after them, is there if it has any.
+unsafe extern "C" fn gone<T: PerNet + DeviceGone>(net: *mut bindings::net) {
+    // SAFETY: By the contract.
+    let net = unsafe { Net::from_raw(net) };
+    if let Some(data) = netns::get::<T>(&net) {
+        data.device_gone();
+    }
+}
