@@ -35,6 +35,10 @@ class Results:
         return {key[:5]: ns for key, ns in self.ns.items()
                 if key[5] == system and key[0] == case and key[1] in methods and key[4] == conntrack}
 
+    def totals(self, system, case):
+        """Nanoseconds with the generator's."""
+        return [r["ns"] + r["generator_ns"] for r in self.result["cases"] if (r["case"], r["system"]) == (case, system)]
+
     def other(self, case):
         """Records of a kind that has no packets."""
         return [record for record in self.result["other"] if record["case"] == case]
@@ -99,10 +103,10 @@ def memory(results):
 
 
 def cpus(results):
-    """How the cost of a packet grows when two processors work."""
+    """How the cost of a packet, the generator's share in it, grows when two processors work."""
     def growth(system):
-        one, two = (results.rows(system, f"cpus-{n}") for n in (1, 2))
-        return max(two.values(), default=0) / max(one.values()) if one else 0
+        one, two = (results.totals(system, f"cpus-{n}") for n in (1, 2))
+        return max(two) / max(one) if one and two else 0
     plain = growth("forward")
     if plain:
         yield Bar("a packet's cost with two processors to that with one, as plain forwarding", plain,

@@ -8,8 +8,6 @@ COLD_FLOWS = 1 << 20
 METHODS = ("nat", "dr", "tun", "fullnat")
 FAMILIES = (4, 6)
 PROTOCOLS = ("udp", "tcp")
-# Hot packets in the kernel for several processors.
-SEVERAL = "several"
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sh", "mh", "dh")
 
 
@@ -37,7 +35,7 @@ class Case:
     @property
     def kernel(self):
         """The kernel that it is measured in; see bench.sh."""
-        return "two" if self.kind == SEVERAL or self.kind.startswith("cpus") else "one"
+        return "two" if self.kind.startswith("cpus") else "one"
 
     @property
     def balancers(self):
@@ -74,5 +72,3 @@ def all_cases():
     for family in FAMILIES:
         yield Case("expire", family=family)
     yield Case("growth")
-    for conntrack, method, family in over((False, True), METHODS, FAMILIES):
-        yield Case(SEVERAL, method, family, conntrack=conntrack)

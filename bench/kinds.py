@@ -10,7 +10,7 @@ import generator
 import lab
 import memory
 import systems
-from cases import COLD_FLOWS, HOT_FLOWS, SEVERAL
+from cases import COLD_FLOWS, HOT_FLOWS
 from director import FAR, VIP, Director
 from generator import ACK, SYN, SYN_ACK
 
@@ -248,4 +248,4 @@ def configure_rest(name, case, room):
 def of(case):
     """The function that measures a case."""
     name = case.kind.split("-")[0]
-    return hot if name in ("cpus", SEVERAL) else globals()[name]
+    return hot if name == "cpus" else globals()[name]
