@@ -201,12 +201,9 @@ def growth(case, out):
 def services(case, out):
     """Many services: the time to configure them, and packets with that table in place."""
     for name in case.balancers:
-        times = []
-        for _ in range(3):
-            with Director(name, case.family, case.servers) as room:
-                times.append(configure(name, case, room))
-        out.other.append({"case": "configure", "system": name, "services": case.services,
-                          "servers": case.servers, "seconds": sorted(times)[1], "spread": max(times) - min(times)})
+        with Director(name, case.family, case.servers) as room:
+            out.other.append({"case": "configure", "system": name, "services": case.services,
+                              "servers": case.servers, "seconds": configure(name, case, room)})
     many_services(case, out)
 
 

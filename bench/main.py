@@ -54,6 +54,16 @@ def measure(case, out):
     return True
 
 
+def write(kernel, out, failed):
+    """Write what there is: a run that is broken off keeps the cases that it measured."""
+    result = {
+        "kernel": os.uname().release, "date": time.strftime("%Y-%m-%d"), "failed": failed,
+        "cases": out.cases, "memory": out.memory, "other": out.other,
+    }
+    with open(f"{RESULTS}/{kernel}/results.json", "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=1)
+
+
 def main():
     """Measure all that was ordered; the file `done` says that the end was reached."""
     with open(f"{RESULTS}/order", encoding="utf-8") as file:
@@ -63,13 +73,12 @@ def main():
     # For the profile: which function is where.
     shutil.copyfile("/proc/kallsyms", f"{RESULTS}/{kernel}/kallsyms")
     out = kinds.Records()
-    failed = [case.name for case in chosen(kernel, pattern) if not measure(case, out)]
-    result = {
-        "kernel": os.uname().release, "date": time.strftime("%Y-%m-%d"), "failed": failed,
-        "cases": out.cases, "memory": out.memory, "other": out.other,
-    }
-    with open(f"{RESULTS}/{kernel}/results.json", "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=1)
+    write(kernel, out, [])
+    failed = []
+    for case in chosen(kernel, pattern):
+        if not measure(case, out):
+            failed.append(case.name)
+        write(kernel, out, failed)
     with open(f"{RESULTS}/{kernel}/done", "w", encoding="utf-8"):
         pass
 
