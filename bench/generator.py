@@ -23,7 +23,7 @@ class Order:
     proto: str
     sport: int
     dport: int
-    count: int
+    count: int = 1
     flows: int = 1
     first: int = 0
     start: int = 0
