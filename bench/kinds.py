@@ -200,28 +200,11 @@ def growth(case, out):
 
 
 def services(case, out):
-    """Many services: the time to configure them, and packets with that table in place."""
-    for name in case.balancers:
-        with Director(name, case.family, case.servers) as room:
-            out.other.append({"case": "configure", "system": name, "services": case.services,
-                              "servers": case.servers, "seconds": configure(name, case, room)})
-    many_services(case, out)
-
-
-def configure(name, case, room):
-    """Seconds that it takes to bring all services in."""
-    lines = [line for port in range(1, case.services + 1)
-             for line in systems.service_rules(case, port, servers=case.servers)]
-    start = time.monotonic()
-    systems.restore(name, room, lines)
-    return round(time.monotonic() - start, 3)
-
-
-def many_services(case, out):
-    """Hot packets and first packets with all services in place; rlvs-one has one service only."""
+    """Many services: the time to configure them, then packets with all in place; rlvs-one has one service only."""
     with lab.prepared(case) as rooms, Director("rlvs-one", case.family, case.servers) as one:
         for name in case.balancers:
-            configure_rest(name, case, rooms[name])
+            out.other.append({"case": "configure", "system": name, "services": case.services,
+                              "servers": case.servers, "seconds": configure(name, case, rooms[name])})
         systems.restore("rlvs", one, systems.service_rules(case, systems.PORT, servers=case.servers))
         people = lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT)
         people.append(lab.Contestant("rlvs-one", one, people[-1].order, early=1))
@@ -236,11 +219,13 @@ def many_services(case, out):
         out.cases += lab.summed_up(new_case, lab.contest(firsts, vary=other_flows))
 
 
-def configure_rest(name, case, room):
-    """All services but the one that is there."""
-    systems.restore(name, room, [
-        line for port in range(1, case.services + 1) if port != systems.PORT
-        for line in systems.service_rules(case, port, servers=case.servers)])
+def configure(name, case, room):
+    """Seconds that it takes to bring all services in but the one that is there."""
+    lines = [line for port in range(1, case.services + 1) if port != systems.PORT
+             for line in systems.service_rules(case, port, servers=case.servers)]
+    start = time.monotonic()
+    systems.restore(name, room, lines)
+    return round(time.monotonic() - start, 3)
 
 
 def of(case):
