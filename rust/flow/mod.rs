@@ -94,6 +94,7 @@ const _: () = assert!(size_of::<Flow<Ipv6Addr>>() <= 120);
 
 impl<A: Family> Entry for Flow<A> {
     type Key = Key<A>;
+    type Seed = folded::Key;
 
     fn key(&self, side: Side) -> Option<Key<A>> {
         let tuple = match side {

@@ -45,12 +45,11 @@ pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv4Addr> {
 /// or not enough of it can be read.
 #[inline(always)]
 pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv4Addr>> {
-    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
-    let (ip, fragment) = read(header, 0)?;
-    if !ip.plain || fragment & FRAGMENTED != 0 {
+    let (ip, fragment) = read(bytes.first_chunk::<HEADER>()?, 0)?;
+    if ip.l4 != HEADER || fragment & FRAGMENTED != 0 {
         return None;
     }
-    l4::parse_plain(rest, Ip { l4: HEADER, ..ip })
+    l4::parse(bytes, bytes.len(), Ip { l4: HEADER, ..ip }).flow()
 }
 
 /// Parses the packet that an ICMP error quotes at `at`.
@@ -89,7 +88,6 @@ fn read(header: &[u8], at: usize) -> Option<(Ip<Ipv4Addr>, u16)> {
         proto: *header.get(9)?,
         l4: at.checked_add(ihl)?,
         ttl: *header.get(TTL)?,
-        plain: ihl == HEADER,
     };
     Some((ip, be16(header, FRAGMENT)?))
 }

@@ -35,8 +35,8 @@ pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv6Addr> {
 /// not enough of it can be read.
 #[inline(always)]
 pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv6Addr>> {
-    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
-    l4::parse_plain(rest, read(header, HEADER)?)
+    let ip = read(bytes.first_chunk::<HEADER>()?, HEADER)?;
+    l4::parse(bytes, bytes.len(), ip).flow()
 }
 
 /// Parses the packet that an ICMPv6 error quotes at `at`.
@@ -59,11 +59,10 @@ pub(crate) fn header(
     if bytes.len() < end {
         return Err(short(end, len));
     }
-    let mut ip = read(bytes.get(at..).unwrap_or(&[]), end).ok_or(Parsed::Other)?;
+    let ip = read(bytes.get(at..).unwrap_or(&[]), end).ok_or(Parsed::Other)?;
     if !is_extension(ip.proto) {
         return Ok(ip);
     }
-    ip.plain = false;
     skip_extensions(bytes, len, ip)
 }
 
@@ -78,7 +77,6 @@ fn read(header: &[u8], l4: usize) -> Option<Ip<Ipv6Addr>> {
         proto: *header.get(6)?,
         l4,
         ttl: *header.get(HOP_LIMIT)?,
-        plain: true,
     })
 }
 

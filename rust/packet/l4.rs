@@ -29,7 +29,6 @@ pub(crate) struct Ip<A> {
     pub(crate) proto: u8,
     pub(crate) l4: usize,
     pub(crate) ttl: u8,
-    pub(crate) plain: bool,
 }
 
 /// Parses the TCP or UDP header of a packet of `len` bytes.
@@ -47,30 +46,6 @@ pub(crate) fn parse<A: Addr>(bytes: &[u8], len: usize, ip: Ip<A>) -> Parsed<A> {
         return short(end, len);
     }
     context(bytes, ip).map_or(Parsed::Other, Parsed::Flow)
-}
-
-/// Parses the TCP or UDP header that `bytes` starts with, right behind `ip`.
-#[inline(always)]
-pub(crate) fn parse_plain<A: Addr>(bytes: &[u8], ip: Ip<A>) -> Option<Context<A>> {
-    let ports = bytes.first_chunk::<UDP_LEN>()?;
-    let flags = match ip.proto {
-        proto::TCP => *bytes.first_chunk::<TCP_LEN>()?.get(TCP_FLAGS)?,
-        proto::UDP => 0,
-        _ => return None,
-    };
-    Some(Context {
-        tuple: Tuple {
-            src: ip.src,
-            dst: ip.dst,
-            sport: be16(ports, 0)?,
-            dport: be16(ports, 2)?,
-        },
-        proto: ip.proto,
-        l4: ip.l4,
-        flags,
-        ttl: ip.ttl,
-        plain: true,
-    })
 }
 
 /// Parses as much of the header as an ICMP error has to quote: eight bytes.
@@ -105,6 +80,5 @@ fn context<A: Addr>(bytes: &[u8], ip: Ip<A>) -> Option<Context<A>> {
         l4: ip.l4,
         flags,
         ttl: ip.ttl,
-        plain: ip.plain,
     })
 }

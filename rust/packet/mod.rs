@@ -45,8 +45,6 @@ pub(crate) struct Context<A> {
     pub(crate) flags: u8,
     /// TTL or hop limit.
     pub(crate) ttl: u8,
-    /// No IPv4 options, no IPv6 extension headers.
-    pub(crate) plain: bool,
 }
 
 /// The outcome of parsing a packet.
@@ -64,6 +62,17 @@ pub(crate) enum Parsed<A> {
     Short(usize),
     /// Nothing that is balanced.
     Other,
+}
+
+impl<A> Parsed<A> {
+    /// The packet's TCP or UDP headers, if it has any.
+    #[inline(always)]
+    fn flow(self) -> Option<Context<A>> {
+        match self {
+            Self::Flow(context) => Some(context),
+            _ => None,
+        }
+    }
 }
 
 /// Reads a big-endian 16-bit word at `at`.

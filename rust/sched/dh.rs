@@ -2,7 +2,7 @@
 //! Destination hashing: 256 slots, dealt to the destinations in turn whatever their weights; the packet's destination
 //! address chooses one.
 
-use super::hashed::{number, EMPTY};
+use super::hashed::{dest_at, number, EMPTY};
 use super::{available, Candidate, Key};
 use crate::hash::golden::hash_32;
 
@@ -23,8 +23,7 @@ pub(super) fn build(dests: &[impl Candidate], table: &mut [u32]) {
 /// The destination of the slot, or nobody: there is no fallback.
 #[inline]
 pub(super) fn pick<D: Candidate>(dests: &[D], table: &[u32], key: &Key) -> Option<usize> {
-    let slot = hash_32(number(key.dst, 0), SLOT_BITS);
-    let index = usize::try_from(*table.get(usize::try_from(slot).ok()?)?).ok()?;
+    let index = dest_at(table, hash_32(number(key.dst, 0), SLOT_BITS))?;
     available(dests.get(index)?).then_some(index)
 }
 

@@ -36,7 +36,8 @@ pub(super) fn lookup<D: Candidate>(
         .find(|&index| dests.get(index).is_some_and(available))
 }
 
-fn dest_at(table: &[u32], slot: u32) -> Option<usize> {
+/// The index in a slot, if there is one.
+pub(super) fn dest_at(table: &[u32], slot: u32) -> Option<usize> {
     let index = *table.get(usize::try_from(slot).ok()?)?;
     (index != EMPTY).then_some(index as usize)
 }

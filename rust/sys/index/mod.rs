@@ -54,19 +54,18 @@ pub(crate) enum Side {
     Second,
 }
 
-/// What makes an index's hash its own.
-type Seed = [u64; 6];
-
 /// What the index has to know of the objects in it.
 pub(crate) trait Entry: Send + Sync + 'static {
     /// What an object is looked up by.
     type Key: Copy;
+    /// What makes an index's hash its own.
+    type Seed: Send + Sync;
     /// The key of one side, if the object has it; never changes.
     fn key(&self, side: Side) -> Option<Self::Key>;
     /// Whether `key` is the object's key of that side.
     fn matches(&self, side: Side, key: &Self::Key) -> bool;
     /// A hash that nobody without `seed` can steer.
-    fn hash(key: &Self::Key, seed: &Seed) -> u64;
+    fn hash(key: &Self::Key, seed: &Self::Seed) -> u64;
     /// Where the objects' memory comes from.
     fn pool() -> &'static Pool<Node<Self>>
     where
@@ -136,7 +135,7 @@ fn node<T>(word: u64) -> *const Node<T> {
 /// node is freed only after a grace period from when its words were cleared.
 pub(crate) struct Index<T: Entry> {
     table: AtomicPtr<Table>,
-    seed: Seed,
+    seed: T::Seed,
     objects: AtomicUsize,
     entries: AtomicUsize,
     dead: AtomicPtr<Node<T>>,
@@ -186,7 +185,7 @@ impl Drop for Locked {
 
 impl<T: Entry> Index<T> {
     /// An empty index.
-    pub(crate) fn new(seed: Seed) -> Result<Self> {
+    pub(crate) fn new(seed: T::Seed) -> Result<Self> {
         Ok(Self {
             table: AtomicPtr::new(Table::new(MIN_BUCKETS)?.as_ptr()),
             seed,
