@@ -11,8 +11,8 @@ import lab
 import memory
 import systems
 from cases import COLD_FLOWS, HOT_FLOWS
-from director import FAR, VIP, Director
-from generator import ACK, SYN, SYN_ACK
+from director import FAR, Director
+from generator import SYN, SYN_ACK
 
 HOT_COUNT = 20_000
 COLD_COUNT = COLD_FLOWS // 8

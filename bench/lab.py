@@ -8,16 +8,15 @@ import statistics
 import director
 import generator
 import systems
-from cases import COLD_FLOWS
 from director import CLIENTS, FAR, VIP, Director
-from generator import ACK, SYN, SYN_ACK, Order
+from generator import ACK, SYN, Order
 
 # Rounds that count, after one that does not. Many short ones: the host's speed changes from second to second.
 ROUNDS = 25
 FEW_ROUNDS = 8
 # The only system that gets packets, or none: all do.
 profiled = ""
-PROFILE_ROUNDS = 1500
+PROFILE_ROUNDS = 100
 CLIENT_PORT = 1024
 LOCALS = 6
 # Packets of a sample that may be missing at the wire: a flow that was not known yet.
