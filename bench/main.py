@@ -68,7 +68,6 @@ def main():
     """Measure all that was ordered; the file `done` says that the end was reached."""
     with open(f"{RESULTS}/order", encoding="utf-8") as file:
         kernel, pattern, lab.profiled = file.read().splitlines()
-    memory.warm()
     load_modules(kernel)
     # For the profile: which function is where.
     shutil.copyfile("/proc/kallsyms", f"{RESULTS}/{kernel}/kallsyms")

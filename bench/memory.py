@@ -1,23 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """What memory flows take, by the kernel's own account."""
 
-import contextlib
-import os
 import time
 
 PAGE = 4096
 # The caches of flows: when they are empty, the last case's flows are gone.
 FLOWS = ("ip_vs_conn", "rlvs_flow4", "rlvs_flow6", "nf_conntrack")
 PATIENCE = 60
-
-
-def warm():
-    """Touch the guest's memory once: a page that is new to the host costs the first packet in it a fault there."""
-    block = bytes(1 << 20)
-    with open("/tmp/warm", "wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(block) == len(block):
-            pass
-    os.unlink("/tmp/warm")
 
 
 def slabs():

@@ -59,5 +59,6 @@ struct sk_buff *gen_packet(const struct gen_template *t, struct net_device *dev,
 int gen_run(const struct gen_order *o, struct net_device *dev,
 	    struct gen_result *result);
 u64 gen_process_ns(void);
+void gen_warm(void);
 
 #endif

@@ -124,6 +124,7 @@ static const struct proc_ops gen_ops = {
 
 static int __init gen_init(void)
 {
+	gen_warm();
 	return proc_create("rlvs_gen", 0600, NULL, &gen_ops) ? 0 : -ENOMEM;
 }
 
