@@ -16,24 +16,58 @@
 
 /*
  * Nobody but rlvs would see the packet on its way out. @hooks are those of its
- * family, where rlvs has one in LOCAL_OUT and none in POST_ROUTING.
+ * family: rlvs has one in LOCAL_OUT and none in POST_ROUTING. The reassembly of
+ * fragments (@defrag: it is on) has one in LOCAL_OUT too, which only looks for those.
  */
-static bool unobserved(struct nf_hook_entries __rcu *const hooks[])
+static bool unobserved(struct nf_hook_entries __rcu *const hooks[], bool defrag)
 {
 	const struct nf_hook_entries *out, *post;
 
 	out = rcu_dereference(hooks[NF_INET_LOCAL_OUT]);
 	post = rcu_dereference(hooks[NF_INET_POST_ROUTING]);
-	return (!out || out->num_hook_entries <= 1) &&
+	return (!out || out->num_hook_entries <= 1 + defrag) &&
 	       (!post || !post->num_hook_entries);
 }
 
 /* The ordinary output would neither cut the packet, nor wrap it, nor ask its socket's group. */
-static bool goes_straight(const struct sk_buff *skb, struct dst_entry *dst,
+static bool fits_straight(const struct sk_buff *skb, struct dst_entry *dst,
 			  bool v6)
 {
 	return !skb->sk && rlvs_route_flags(dst, v6) & RLVS_ROUTE_DIRECT &&
 	       rlvs_skb_fits(skb, dst_mtu(dst));
+}
+
+/* Gives the packet to the neighbour at once if the ordinary output would not change a thing. */
+static bool went_straight4(struct net *net, struct sk_buff *skb,
+			   struct dst_entry *dst)
+{
+	bool defrag = false;
+
+#if IS_ENABLED(CONFIG_NF_DEFRAG_IPV4)
+	defrag = READ_ONCE(net->nf.defrag_ipv4_users);
+#endif
+	if (!unobserved(net->nf.hooks_ipv4, defrag) ||
+	    IPCB(skb)->frag_max_size || !fits_straight(skb, dst, false))
+		return false;
+	nf_reset_ct(skb);
+	rlvs_xmit_neigh4(skb, dst);
+	return true;
+}
+
+static bool went_straight6(struct net *net, struct sk_buff *skb,
+			   struct dst_entry *dst)
+{
+	bool defrag = false;
+
+#if IS_ENABLED(CONFIG_NF_DEFRAG_IPV6)
+	defrag = READ_ONCE(net->nf.defrag_ipv6_users);
+#endif
+	if (!unobserved(net->nf.hooks_ipv6, defrag) ||
+	    IP6CB(skb)->frag_max_size || !fits_straight(skb, dst, true))
+		return false;
+	nf_reset_ct(skb);
+	rlvs_xmit_neigh6(skb, dst);
+	return true;
 }
 
 /* What every packet gets before the host's own output takes it. */
@@ -54,12 +88,8 @@ static void out_prepare(struct sk_buff *skb, struct dst_entry *dst)
 void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
 		    struct dst_entry *dst)
 {
-	if (unobserved(net->nf.hooks_ipv4) && !IPCB(skb)->frag_max_size &&
-	    goes_straight(skb, dst, false)) {
-		nf_reset_ct(skb);
-		rlvs_xmit_neigh4(skb, dst);
+	if (went_straight4(net, skb, dst))
 		return;
-	}
 	out_prepare(skb, dst);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	NF_HOOK(NFPROTO_IPV4, NF_INET_LOCAL_OUT, net, NULL, skb, NULL,
@@ -69,12 +99,8 @@ void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
 void rlvs_xmit_out6(struct net *net, struct sk_buff *skb,
 		    struct dst_entry *dst)
 {
-	if (unobserved(net->nf.hooks_ipv6) && !IP6CB(skb)->frag_max_size &&
-	    goes_straight(skb, dst, true)) {
-		nf_reset_ct(skb);
-		rlvs_xmit_neigh6(skb, dst);
+	if (went_straight6(net, skb, dst))
 		return;
-	}
 	out_prepare(skb, dst);
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 	NF_HOOK(NFPROTO_IPV6, NF_INET_LOCAL_OUT, net, NULL, skb, NULL,
@@ -113,9 +139,12 @@ void rlvs_seal4(struct net *net, struct sk_buff *skb)
 	ip_send_check(ip_hdr(skb));
 }
 
+/* The outer header is complete. */
 void rlvs_xmit_tunnel4(struct net *net, struct sk_buff *skb,
 		       struct dst_entry *dst)
 {
+	if (went_straight4(net, skb, dst))
+		return;
 	out_prepare(skb, dst);
 	ip_local_out(net, NULL, skb);
 }
@@ -123,6 +152,8 @@ void rlvs_xmit_tunnel4(struct net *net, struct sk_buff *skb,
 void rlvs_xmit_tunnel6(struct net *net, struct sk_buff *skb,
 		       struct dst_entry *dst)
 {
+	if (went_straight6(net, skb, dst))
+		return;
 	out_prepare(skb, dst);
 	ip6_local_out(net, NULL, skb);
 }
