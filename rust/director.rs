@@ -11,7 +11,6 @@ use crate::control::sysctl::Sysctls;
 use crate::datapath;
 use crate::flow::paths::Paths;
 use crate::flow::{Family, FlowTable};
-use crate::hash::folded;
 use crate::service::Services;
 use crate::sys::hook::Point;
 use crate::sys::netdev::DeviceGone;
@@ -92,8 +91,8 @@ impl PerNet for Director {
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
         let config = Config::new(net)?;
         let sysctls = Sysctls::new(net, &config)?;
-        let flows4 = FlowTable::new(seed())?;
-        let flows6 = FlowTable::new(seed())?;
+        let flows4 = FlowTable::new(random::words())?;
+        let flows6 = FlowTable::new(random::words())?;
         let paths = Paths::new()?;
         Ok(try_pin_init!(Self {
             net,
@@ -127,11 +126,6 @@ impl Job for Director {
         self.services.sweep();
         Jiffies(HZ / 4)
     }
-}
-
-/// A key for the hash of a table.
-fn seed() -> folded::Key {
-    core::array::from_fn(|_| random::u64())
 }
 
 /// One share of a table's upkeep.

@@ -31,9 +31,12 @@ impl<A: Stack> Hook for PreRouting<A> {
         }
         packet.have(A::PLAIN);
         match A::parse_plain(packet.bytes()) {
-            Some(context) if context.ttl > 1 && !opens(&context) => {
-                known(director, packet, &context)
+            Some(context) if opens(&context) => {
+                // Scheduled at LOCAL_IN; until then its place in the table is on its way.
+                A::flows(director).expect(packet.rcu(), &context);
+                packet.accept()
             }
+            Some(context) if context.ttl > 1 => known(director, packet, &context),
             _ => packet.accept(),
         }
     }

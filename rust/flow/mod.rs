@@ -337,6 +337,13 @@ impl<A: Family> FlowTable<A> {
         self.find_tuple(rcu, context.tuple, context.proto)
     }
 
+    /// Says that [`Self::find`] will soon be asked for this packet.
+    #[inline(always)]
+    pub(crate) fn expect(&self, rcu: &Rcu, context: &Context<A>) {
+        let (tuple, proto) = (context.tuple, context.proto);
+        self.0.expect(rcu, &Key { tuple, proto });
+    }
+
     /// The flow that a packet with this tuple would belong to.
     #[inline(always)]
     pub(crate) fn find_tuple<'a>(

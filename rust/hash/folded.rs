@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A keyed hash for the flow index: multiplications of 64 by 64 bits, the halves of each product folded together.
+//! A keyed hash for the tables of flows and services: multiplications of 64 by 64 bits, the halves of each product folded together.
 //!
 //! It runs once or more for each packet, where SipHash took a sixth of all that rlvs does. Who does not know the key
 //! can't choose inputs that collide, and nothing that leaves the machine tells of the key: a hash is never shown, and
@@ -27,6 +27,13 @@ fn finish(sum: u64, add: u64, factor: u64) -> u64 {
 pub(crate) fn hash2(key: &Key, [a, b]: [u64; 2]) -> u64 {
     let [k0, k1, k2, k3, ..] = *key;
     finish(fold(a ^ k0, b ^ k1), k2, k3)
+}
+
+/// The hash of three words.
+#[inline(always)]
+pub(crate) fn hash3(key: &Key, [a, b, c]: [u64; 3]) -> u64 {
+    let [k0, k1, k2, k3, k4, k5] = *key;
+    finish(fold(fold(a ^ k0, b ^ k1) ^ k2, c ^ k3), k4, k5)
 }
 
 /// The hash of five words.
@@ -74,7 +81,9 @@ mod tests {
             let by_address =
                 (0..).map(|n: u64| hash2(&KEY, [(n << 32) | 0xc000_0201, tail(1_024, 17)]));
             let by_v6 = (0..).map(|n| hash5(&KEY, [1 << 32, n, 2 << 32, 1, 80 << 32]));
+            let by_service = (0..).map(|n| hash3(&KEY, [0, 0xc000_0201, (6 << 16) | n]));
             for most in [
+                fullest(shift, by_service),
                 fullest(shift, by_port),
                 fullest(shift, by_address),
                 fullest(shift, by_v6),
@@ -91,6 +100,9 @@ mod tests {
             let mut other = words;
             other[at] ^= change;
             prop_assert_ne!(hash5(&KEY, words), hash5(&KEY, other));
+            let (mut three, old) = ([words[0], words[1], words[2]], [words[0], words[1], words[2]]);
+            three[at % 3] ^= change;
+            prop_assert_ne!(hash3(&KEY, three), hash3(&KEY, old));
             let at = at % 2;
             let (mut pair, old) = ([words[0], words[1]], [words[0], words[1]]);
             pair[at] ^= change;
@@ -102,6 +114,8 @@ mod tests {
             let mut key = KEY;
             key[at] ^= change;
             prop_assert_ne!(hash5(&KEY, words), hash5(&key, words));
+            let three = [words[0], words[1], words[2]];
+            prop_assert_ne!(hash3(&KEY, three), hash3(&key, three));
             prop_assert!(at > 3 || hash2(&KEY, [words[0], words[1]]) != hash2(&key, [words[0], words[1]]));
         }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Hash functions: a keyed one for the flow index, SipHash for the rest that comes from outside, Linux's multiplicative
-//! hash where IPVS uses it.
+//! Hash functions: a keyed one for the tables, and those of Linux where IPVS uses them.
 //!
 //! Pure: `core` only.
 

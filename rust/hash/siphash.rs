@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! SipHash-1-3 over whole words ("SipHash: a fast short-input PRF", Aumasson and Bernstein, 2012).
+//! SipHash-1-3 ("SipHash: a fast short-input PRF", Aumasson and Bernstein, 2012).
 //!
 //! One compression round and three final rounds, as Linux uses it for hash tables (`hsiphash` on 64-bit machines).
 
@@ -36,35 +36,18 @@ impl State {
         self.v2 = self.v2.rotate_left(32);
     }
 
+    /// Takes the only word in, which has the message's length in bytes at the top, and closes.
     #[inline(always)]
-    fn absorb(&mut self, word: u64) {
+    fn finish(mut self, word: u64) -> u64 {
         self.v3 ^= word;
         self.round();
         self.v0 ^= word;
-    }
-
-    /// Takes the last word in, which has the message's length in bytes at the top, and closes.
-    #[inline(always)]
-    fn finish(mut self, last: u64) -> u64 {
-        self.absorb(last);
         self.v2 ^= 0xff;
         self.round();
         self.round();
         self.round();
         self.v0 ^ self.v1 ^ self.v2 ^ self.v3
     }
-}
-
-/// SipHash-1-3 of `words`, each taken as its eight little-endian bytes.
-#[inline(always)]
-pub(crate) fn siphash13(key: [u64; 2], words: &[u64]) -> u64 {
-    let mut state = State::new(key);
-    let mut length = 0u64;
-    for &word in words {
-        state.absorb(word);
-        length = length.wrapping_add(8);
-    }
-    state.finish(length << 56)
 }
 
 /// The kernel's `hsiphash` of one u32 on a little-endian 64-bit machine: SipHash-1-3 cut to its lower half.
@@ -80,30 +63,6 @@ mod tests {
 
     use super::*;
 
-    const KEY: [u64; 2] = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
-
-    #[test]
-    fn siphash13_equals_the_reference() {
-        let words = [
-            0x0706_0504_0302_0100,
-            0x0f0e_0d0c_0b0a_0908,
-            0x1716_1514_1312_1110,
-            0x1f1e_1d1c_1b1a_1918,
-            0x2726_2524_2322_2120,
-        ];
-        let expected = [
-            0xabac_0158_050f_c4dc,
-            0x3690_9511_8d29_9a8e,
-            0xcc4f_dd1a_7d90_8b66,
-            0xf464_aeb2_6734_9c8c,
-            0x8115_7b6c_16a7_b60d,
-            0xc1d2_3632_99e4_1531,
-        ];
-        for (length, expected) in expected.into_iter().enumerate() {
-            assert_eq!(siphash13(KEY, &words[..length]), expected);
-        }
-    }
-
     #[test]
     fn hsiphash_equals_the_reference() {
         for (value, first, second) in [
@@ -116,13 +75,5 @@ mod tests {
             assert_eq!(hsiphash_u32([2_654_435_761; 2], value), first);
             assert_eq!(hsiphash_u32([2_654_446_892; 2], value), second);
         }
-    }
-
-    #[test]
-    fn every_part_of_the_key_counts() {
-        let words = [1, 2, 3];
-        let whole = siphash13(KEY, &words);
-        assert_ne!(whole, siphash13([KEY[0], KEY[1] ^ 1], &words));
-        assert_ne!(whole, siphash13([KEY[0] ^ 1, KEY[1]], &words));
     }
 }

@@ -10,13 +10,13 @@ use kernel::sync::Arc;
 
 use super::id::ServiceId;
 use super::roster::Service;
-use crate::hash::siphash::siphash13;
+use crate::hash::folded::{self, hash3};
 use crate::sys::random;
 use crate::sys::rcu::{self, Rcu, RcuBox, RcuCell};
 
 /// The services of a namespace by their identity.
 pub(super) struct Table {
-    key: [u64; 2],
+    key: folded::Key,
     buckets: RcuCell<Buckets>,
 }
 
@@ -29,7 +29,7 @@ type Bucket = KVec<Arc<Service>>;
 impl Table {
     pub(super) fn new() -> Self {
         Self {
-            key: [random::u64(), random::u64()],
+            key: random::words(),
             buckets: RcuCell::empty(),
         }
     }
@@ -72,7 +72,7 @@ impl Table {
 
     fn number(&self, id: &ServiceId, size: usize) -> usize {
         // CAST: `size` is far below 2^32.
-        siphash13(self.key, &id.words()) as usize & size.wrapping_sub(1)
+        hash3(&self.key, id.words()) as usize & size.wrapping_sub(1)
     }
 
     fn cell<'a>(&'a self, rcu: &'a Rcu, id: &ServiceId) -> Option<&'a RcuCell<Bucket>> {

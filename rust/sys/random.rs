@@ -6,8 +6,8 @@
 
 use kernel::bindings;
 
-/// A random number.
-pub(crate) fn u64() -> u64 {
+/// Random words.
+pub(crate) fn words<const N: usize>() -> [u64; N] {
     // SAFETY: Callable from every context.
-    unsafe { bindings::get_random_u64() }
+    core::array::from_fn(|_| unsafe { bindings::get_random_u64() })
 }

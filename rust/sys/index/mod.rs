@@ -218,6 +218,12 @@ impl<T: Entry> Index<T> {
         self.find_hashed(rcu, key, T::hash(key, &self.seed))
     }
 
+    /// Asks for the memory where `key` would be found.
+    #[inline(always)]
+    pub(crate) fn expect(&self, rcu: &Rcu, key: &T::Key) {
+        prefetch(self.table(rcu).line(T::hash(key, &self.seed)));
+    }
+
     #[inline(always)]
     fn find_hashed<'a>(&'a self, rcu: &'a Rcu, key: &T::Key, hash: u64) -> Option<(&'a T, Side)> {
         let mut table = self.table(rcu);
