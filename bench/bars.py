@@ -66,13 +66,24 @@ def against(results, case, other, system="rlvs", **which):
             yield ns / others[row], name(row)
 
 
-def hot(results):
-    """Packets of known flows."""
-    yield from worst("hot, NAT, DR and TUN, to IPVS", 0.25, against(results, "hot", "ipvs"))
-    yield from worst("hot, NAT, DR and TUN, to plain forwarding", 0.45, against(results, "hot", "forward"))
+def packets(results, kernel="", note=""):
+    """Packets of known flows and first ones, in one kernel."""
+    hot, cold, new = (kernel + kind for kind in ("hot", "cold", "new"))
+    yield from worst(f"hot, NAT, DR and TUN, to IPVS{note}", 0.25, against(results, hot, "ipvs"))
+    yield from worst(f"hot, NAT, DR and TUN, to plain forwarding{note}", 0.45, against(results, hot, "forward"))
+    yield from worst(f"one million cold flows, to IPVS{note}", 0.25, against(results, cold, "ipvs"))
+    yield from worst(f"new connections, to IPVS{note}", 0.5, against(results, new, "ipvs"))
+    yield from worst(f"early path off, to IPVS{note}", 0.9, against(results, hot, "ipvs", system="rlvs-late"))
+
+
+def several(results):
+    """The same in the kernel for several processors."""
+    return packets(results, "smp-", ", in a kernel for several processors")
+
+
+def more(results):
+    """Packets where there is more to do."""
     yield from worst("hot with connection tracking, to IPVS", 0.15, against(results, "hot", "ipvs", conntrack=True))
-    yield from worst("one million cold flows, to IPVS", 0.25, against(results, "cold", "ipvs"))
-    yield from worst("early path off, to IPVS", 0.9, against(results, "hot", "ipvs", system="rlvs-late"))
     yield from worst("FULLNAT to NAT", 1.15, fullnat(results))
 
 
@@ -84,11 +95,6 @@ def fullnat(results):
             base = nat.get((case, "nat", *row[2:]))
             if base:
                 yield ns / base, name(row)
-
-
-def new(results):
-    """First packets."""
-    yield from worst("new connections, to IPVS", 0.5, against(results, "new", "ipvs"))
 
 
 def memory(results):
@@ -140,7 +146,7 @@ def schedulers(results):
 def of(result):
     """All bars that the run says something about."""
     results = Results(result)
-    for part in (hot, new, memory, cpus, services, schedulers):
+    for part in (packets, several, more, memory, cpus, services, schedulers):
         yield from part(results)
 
 

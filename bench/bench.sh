@@ -7,10 +7,10 @@
 # PATTERN chooses cases by name, such as 'hot/nat'. With --profile only SYSTEM gets packets, and perf, which
 # has to be installed, says in which functions the time went.
 #
-# There are two kernels, built once and kept in the cache; a stamp says what from. "one", for one processor, serves all
-# cases but those that compare two processors. Kernels for several are what distributions have, but under User-Mode
-# Linux such a one makes a system call of the host each time that it turns interrupts off or on, which no real machine
-# does: plain forwarding takes ten times as long in it.
+# There are two kernels, built once and kept in the cache; a stamp says what from. "one" is for one processor. "two" is
+# for several, as those of distributions are, but under User-Mode Linux such a one makes a system call of the host each
+# time that it turns interrupts off or on, which no real machine does: plain forwarding takes ten times as long in it.
+# So "one" serves all cases but those that compare two processors, and the main ones are measured in both.
 
 ME=bench
 . "$(dirname "$0")/../qemu/lib.sh"
@@ -22,7 +22,7 @@ if [ "${1:-}" = --profile ]; then
 	command -v perf >/dev/null || die "--profile needs perf"
 fi
 pattern=${1:-*}
-case $pattern in cpus*) kernel=two ;; *) kernel=one ;; esac
+case $pattern in cpus* | smp*) kernel=two ;; *) kernel=one ;; esac
 memory=${RLVS_BENCH_MEMORY:-6G}
 # Of the host and, bound as /uml, of the root.
 trees=$CACHE/uml

@@ -35,7 +35,7 @@ class Case:
     @property
     def kernel(self):
         """The kernel that it is measured in; see bench.sh."""
-        return "two" if self.kind.startswith("cpus") else "one"
+        return "two" if self.kind.startswith(("cpus", "smp")) else "one"
 
     @property
     def balancers(self):
@@ -64,6 +64,8 @@ def all_cases():
     yield Case("new", conntrack=True)
     for cpus in (1, 2):
         yield Case(f"cpus-{cpus}", cpus=cpus)
+    for kind, method, family in over(("hot", "new", "cold"), METHODS[:3], FAMILIES):
+        yield Case(f"smp-{kind}", method, family)
     for scheduler, servers in over(SCHEDULERS, (10, 1000)):
         yield Case(f"schedule-{scheduler}-{servers}", scheduler=scheduler, servers=servers)
     yield Case("services", servers=10, services=10_000)

@@ -33,6 +33,7 @@ class Order:
     vary_dst: int = 0
     scattered: int = 0
     other: int = 0
+    freed: int = 0
     cpus: int = 1
     each: int = 0
 

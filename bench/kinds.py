@@ -152,7 +152,7 @@ def cold(case, out):
 
 def note_memory(case, name, before, out):
     """The flows' memory; each method once."""
-    if name not in systems.TOOL or case.proto != "udp":
+    if name not in systems.TOOL or case.proto != "udp" or case.kind != "cold":
         return
     parts = memory.bytes_per_flow(before, memory.snapshot(), COLD_FLOWS)
     out.memory.append({"system": name, "family": case.family, "method": case.method,
@@ -244,5 +244,5 @@ def configure(name, case, room):
 
 def of(case):
     """The function that measures a case."""
-    name = case.kind.split("-")[0]
+    name = case.kind.removeprefix("smp-").split("-")[0]
     return hot if name == "cpus" else globals()[name]

@@ -16,13 +16,17 @@ import chart
 SYSTEMS = ("forward", "flowtable", "ipvs", "rlvs-late", "rlvs")
 METHOD = """
 How it is measured: a kernel module puts prebuilt packets, one sk_buff each, into the receive path of a dummy device of
-a User-Mode Linux kernel (one processor, memory in large pages if the host has them); a second dummy device behind it
+a User-Mode Linux kernel (memory in large pages if the host has them); a second dummy device behind it
 counts and frees what is sent. All systems run in one boot, each in a network namespace of its own, in turn, round by
 round. A sample is the processor time of the host's thread, divided by the packets. From it is taken what the same loop
 costs in the same round when the packets carry another host's link address, so that the stack drops them at once. The
 numbers are medians of the rounds, the spread is that of the middle half. Every sample checks that its packets left.
 
-The cases "cpus" run in a kernel for two processors, which is slower by itself: compare them with each other only.
+There are two kernels. One is for several processors, as those of distributions are; the cases "cpus" and "smp" run in
+it. Under User-Mode Linux it makes a system call of the host each time that it turns interrupts off or on, also to count
+a packet, which no real machine does. That makes the kernel's own ways of forwarding some ten times slower, and rlvs's
+early path, which does without, hardly slower. In it the generator's own packets are freed at once. All other cases run
+in a kernel for one processor, which makes no such calls and is nearer to a real machine.
 
 What it can't show: a network card, its driver, interrupts, receive offloads (GRO), more than one machine. The kernel is
 built without retpolines and the like, and its processors are threads of a host that may have other things to do. Compare

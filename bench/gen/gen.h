@@ -21,6 +21,7 @@ struct gen_order {
 	u32 flags;		/* of TCP */
 	u32 payload;		/* bytes */
 	u32 other;		/* to another host's link address: dropped at once */
+	u32 freed;		/* freed at once, never received */
 	u32 vary_dst;		/* flows differ in the destination, not the source */
 	u32 ports;		/* ports of an address, before the next one */
 	u32 flows;		/* different flows; a power of two if scattered */

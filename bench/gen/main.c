@@ -27,7 +27,7 @@ static struct gen_result last;
 
 static const struct { const char *name; size_t at; } numbers[] = {
 	FIELD(v6), FIELD(proto), FIELD(sport), FIELD(dport), FIELD(flags),
-	FIELD(payload), FIELD(other), FIELD(vary_dst), FIELD(ports),
+	FIELD(payload), FIELD(other), FIELD(freed), FIELD(vary_dst), FIELD(ports),
 	FIELD(flows), FIELD(first), FIELD(start), FIELD(scattered), FIELD(count),
 	FIELD(cpus), FIELD(each),
 };

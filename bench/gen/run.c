@@ -83,10 +83,12 @@ static void one_packet(struct gen_thread *t, u32 n)
 
 	skb = gen_packet(t->template, t->dev, flow / t->order->ports,
 			 flow % t->order->ports);
-	if (likely(skb))
-		netif_receive_skb(skb);
-	else
+	if (unlikely(!skb))
 		t->result.failed++;
+	else if (t->order->freed)
+		kfree_skb(skb);
+	else
+		netif_receive_skb(skb);
 }
 
 static void one_batch(struct gen_thread *t, u32 start, u32 end)

@@ -33,7 +33,7 @@ impl<A: Stack> Hook for PreRouting<A> {
         match A::parse_plain(packet.bytes()) {
             Some(context) if opens(&context) => {
                 // Scheduled at LOCAL_IN; until then its place in the table is on its way.
-                A::flows(director).expect(packet.rcu(), &context);
+                A::flows(director).announce(packet.rcu(), &context);
                 packet.accept()
             }
             Some(context) if context.ttl > 1 => known(director, packet, &context),

@@ -339,9 +339,9 @@ impl<A: Family> FlowTable<A> {
 
     /// Says that [`Self::find`] will soon be asked for this packet.
     #[inline(always)]
-    pub(crate) fn expect(&self, rcu: &Rcu, context: &Context<A>) {
+    pub(crate) fn announce(&self, rcu: &Rcu, context: &Context<A>) {
         let (tuple, proto) = (context.tuple, context.proto);
-        self.0.expect(rcu, &Key { tuple, proto });
+        self.0.announce(rcu, &Key { tuple, proto });
     }
 
     /// The flow that a packet with this tuple would belong to.

@@ -220,7 +220,7 @@ impl<T: Entry> Index<T> {
 
     /// Asks for the memory where `key` would be found.
     #[inline(always)]
-    pub(crate) fn expect(&self, rcu: &Rcu, key: &T::Key) {
+    pub(crate) fn announce(&self, rcu: &Rcu, key: &T::Key) {
         prefetch(self.table(rcu).line(T::hash(key, &self.seed)));
     }
 
