@@ -107,6 +107,16 @@ void rlvs_xmit_out6(struct net *net, struct sk_buff *skb,
 		dst->dev, dst_output);
 }
 
+/* iptunnel_handle_offloads(), without the call for a packet that leaves nothing to the device. */
+static int handle_offloads(struct sk_buff *skb, int gso_type)
+{
+	if (skb_is_gso(skb) || skb->ip_summed == CHECKSUM_PARTIAL)
+		return iptunnel_handle_offloads(skb, gso_type);
+	skb->ip_summed = CHECKSUM_NONE;
+	skb->encapsulation = 0;
+	return 0;
+}
+
 /* Makes room for @len bytes of an outer header; NULL: no memory. */
 u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	       bool outer_v6, bool inner_v6)
@@ -116,8 +126,7 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 
 	if (skb_cow_head(skb, room))
 		return NULL;
-	if (iptunnel_handle_offloads(skb, outer_v6 ? SKB_GSO_IPXIP6 :
-						     SKB_GSO_IPXIP4))
+	if (handle_offloads(skb, outer_v6 ? SKB_GSO_IPXIP6 : SKB_GSO_IPXIP4))
 		return NULL;
 	skb->transport_header = skb->network_header;
 	skb_set_inner_ipproto(skb, inner_v6 ? IPPROTO_IPV6 : IPPROTO_IPIP);
@@ -134,9 +143,12 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 /* Fills in the identification and the checksum of the outer IPv4 header. */
 void rlvs_seal4(struct net *net, struct sk_buff *skb)
 {
+	struct iphdr *ip = ip_hdr(skb);
+
 	ip_select_ident_segs(net, skb, NULL,
 			     max_t(int, skb_shinfo(skb)->gso_segs, 1));
-	ip_send_check(ip_hdr(skb));
+	ip->check = 0;
+	ip->check = ip_fast_csum(ip, ip->ihl);
 }
 
 /* The outer header is complete. */
