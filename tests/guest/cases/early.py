@@ -72,7 +72,7 @@ def hooks(t, method, family, proto, early):
     check(method != "nat" or moved["forward"] >= 20, f"packets at the hooks: {moved}")
 
 
-@case("early.alone.{hook}.{method}.{family}", hook=("output", "postrouting"), method=("nat", "dr"), family=FAMILIES)
+@case("early.alone.{hook}.{method}.{family}", hook=("output", "postrouting"), method=("nat", "dr", "tun"), family=FAMILIES)
 def alone(t, hook, method, family):
     """The only hook behind the balancer sees all packets that do not go early, also if it comes when they flow."""
     client = start(t, method, family, "udp")
