@@ -32,6 +32,7 @@ expect "a warning of the kernel fails the run" 1 'the kernel complained' \
 expect "a panic fails the run" 1 'the kernel complained' bash -c 'echo c > /proc/sysrq-trigger'
 expect "a guest that goes off early fails the run" 1 'before its last line' busybox poweroff -f
 expect "a guest that hangs fails the run" 1 'not done after 15 s' --time 15 sleep 1000
+expect "a kernel that never comes up is tried twice" 1 'once more' --append rdinit=/nowhere true
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
