@@ -155,4 +155,6 @@ def disruption(t):
     between(sum(kept) / len(kept), 0.85, 1, "clients that stay")
     check(2 not in after, "the removed server got a connection")
     t.backend.restore(pool.line("-a", 2, 1))
-    equal(pool.pick(clients), before, "servers after the server came back")
+    # Not quite all: where two servers want the same slot, the one that was added first has it, as with IPVS.
+    back = [was == now for was, now in zip(before, pool.pick(clients))]
+    between(sum(back) / len(back), 0.95, 1, "clients that go where they went before")
