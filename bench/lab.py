@@ -15,7 +15,7 @@ from generator import ACK, SYN, Order
 ROUNDS = 25
 FEW_ROUNDS = 8
 # Rounds at a slow time of the host do not count and are made up for, until there are so many times the rounds.
-PATIENCE = 4
+PATIENCE = 2
 # The generator shows how fast the host is: so many times its fastest sample of the same packets is slow.
 SLOW = 1.15
 fastest = {}
