@@ -128,15 +128,17 @@ class Genl:
         """Close the socket."""
         self.sock.close()
 
-    def ask(self, command, payload=b"", flags=ACK, family=None):
-        """Send a request and collect the answer up to its end."""
+    def ask(self, command, payload=b"", flags=ACK, family=None, between=None):
+        """Send a request and collect the answer up to its end; `between` runs once, after the first part has come."""
         self.sequence += 1
         body = struct.pack("BBH", command, 1, 0) + payload
         head = struct.pack("IHHII", 16 + len(body), family or self.family, REQUEST | flags, self.sequence, 0)
         self.sock.send(head + body)
         reply = Reply()
         while not self.take(reply, self.sock.recv(1 << 17)):
-            pass
+            if between:
+                between()
+                between = None
         return reply
 
     def take(self, reply, data):
