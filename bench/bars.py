@@ -88,13 +88,9 @@ def more(results):
 
 
 def fullnat(results):
-    """FULLNAT against rlvs's own NAT."""
+    """FULLNAT against rlvs's own NAT, which got the same packets in the same rounds."""
     for case in ("hot", "reply", "cold"):
-        nat = results.rows("rlvs", case, ("nat",))
-        for row, ns in results.rows("rlvs", case, ("fullnat",)).items():
-            base = nat.get((case, "nat", *row[2:]))
-            if base:
-                yield ns / base, name(row)
+        yield from against(results, case, "rlvs-nat", methods=("fullnat",))
 
 
 def memory(results):

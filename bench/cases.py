@@ -39,8 +39,8 @@ class Case:
 
     @property
     def balancers(self):
-        """IPVS has no FULLNAT."""
-        return ["rlvs"] if self.method == "fullnat" else ["ipvs", "rlvs"]
+        """IPVS has no FULLNAT, which is compared to rlvs's own NAT."""
+        return ["rlvs-nat", "rlvs"] if self.method == "fullnat" else ["ipvs", "rlvs"]
 
 
 def over(*axes):

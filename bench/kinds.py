@@ -91,7 +91,7 @@ def reply_order(case, name, room):
         return lab.reply(case, FAR[case.family], systems.PORT, **few)
     source = director.server(case.family, 0)
     order = lab.reply(case, source, systems.server_port(case.method), **few)
-    if case.method == "fullnat":
+    if systems.method(case, name) == "fullnat":
         return dataclasses.replace(
             order, dst=director.local(case.family, 0), dport=local_ports(room), ports=1 << 16)
     return order
@@ -152,7 +152,7 @@ def cold(case, out):
 
 def note_memory(case, name, before, out):
     """The flows' memory; each method once."""
-    if name not in systems.TOOL or case.proto != "udp" or case.kind != "cold":
+    if name not in ("ipvs", "rlvs") or case.proto != "udp" or case.kind != "cold":
         return
     parts = memory.bytes_per_flow(before, memory.snapshot(), COLD_FLOWS)
     out.memory.append({"system": name, "family": case.family, "method": case.method,

@@ -79,9 +79,10 @@ def prepared(case, locals_=LOCALS):
             if case.conntrack:
                 room.track()
             if name in systems.TOOL:
-                needs = locals_ if case.method == "fullnat" else 0
+                own = dataclasses.replace(case, method=systems.method(case, name))
+                needs = locals_ if own.method == "fullnat" else 0
                 systems.restore(name, room, systems.service_rules(
-                    case, systems.PORT, case.scheduler, case.servers, needs))
+                    own, systems.PORT, case.scheduler, case.servers, needs))
             rooms[name] = room
         yield rooms
 

@@ -13,7 +13,7 @@ import sys
 import bars
 import chart
 
-SYSTEMS = ("forward", "flowtable", "ipvs", "rlvs-late", "rlvs")
+SYSTEMS = ("forward", "flowtable", "ipvs", "rlvs-nat", "rlvs-late", "rlvs")
 METHOD = """
 How it is measured: a kernel module puts prebuilt packets, one sk_buff each, into the receive path of a dummy device of
 a User-Mode Linux kernel (memory in large pages if the host has them); a second dummy device behind it
