@@ -324,9 +324,10 @@ proptest! {
         let mut header = [0xaau8; 20];
         let inner = Inner { v6: false, tos, ttl, df };
         tunnel::put_ipv4(&mut header, src.into(), dst.into(), inner, total).unwrap();
-        let check = checksum(&header);
-        put16(&mut header, ipv4::CHECK, check).unwrap();
         prop_assert_eq!(checksum(&header), 0);
+        prop_assert_eq!(header[4..6].to_vec(), [0, 0]);
+        prop_assert_eq!(header[12..].to_vec(), [src.to_be_bytes(), dst.to_be_bytes()].concat());
+        prop_assert_eq!(u16::from_be_bytes([header[2], header[3]]), u16::try_from(total).unwrap_or(0));
         prop_assert_eq!(ipv4::dont_fragment(&header), df);
     }
 }

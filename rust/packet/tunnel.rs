@@ -4,6 +4,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::csum::Delta;
 use super::{ipv4, ipv6, proto, put16, Addr};
 
 /// The congestion bits of the type-of-service byte (RFC 3168).
@@ -64,7 +65,7 @@ pub(crate) fn length(dst: IpAddr) -> usize {
     }
 }
 
-/// Writes an outer IPv4 header; identification and checksum stay 0.
+/// Writes an outer IPv4 header with identification 0 and the checksum that goes with it.
 ///
 /// `total` is the length of the whole packet; a segmented one longer than a header
 /// can say gets 0, as the kernel's own large packets do.
@@ -76,17 +77,25 @@ pub(crate) fn put_ipv4(
     total: u32,
 ) -> Option<()> {
     let header = header.get_mut(..ipv4::HEADER)?;
-    header.fill(0);
-    put16(header, 0, u16::from_be_bytes([0x45, inner.outer_tos()]))?;
-    put16(header, 2, u16::try_from(total).unwrap_or(0))?;
-    put16(header, ipv4::FRAGMENT, if inner.df { ipv4::DF } else { 0 })?;
-    put16(
-        header,
-        ipv4::TTL,
-        u16::from_be_bytes([inner.ttl, inner.protocol()]),
-    )?;
-    src.write(header.get_mut(12..16)?)?;
-    dst.write(header.get_mut(16..20)?)
+    let [high, low] = u16::try_from(total).unwrap_or(0).to_be_bytes();
+    let fragment = if inner.df { u32::from(ipv4::DF) } else { 0 };
+    let mut words = [
+        u32::from_be_bytes([0x45, inner.outer_tos(), high, low]),
+        fragment,
+        u32::from_be_bytes([inner.ttl, inner.protocol(), 0, 0]),
+        src.to_bits(),
+        dst.to_bits(),
+    ];
+    // Of the words in registers: reading the header back would wait for its stores.
+    let check = words
+        .iter()
+        .fold(Delta::default(), |sum, &word| sum.long(!0, word))
+        .apply(!0);
+    *words.get_mut(2)? |= u32::from(check);
+    for (place, word) in header.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+    Some(())
 }
 
 /// Writes an outer IPv6 header; `payload` is the length of the packet behind it.

@@ -308,8 +308,8 @@ impl<'a> Packet<'a> {
         Some(unsafe { core::slice::from_raw_parts_mut(head, len) })
     }
 
-    /// Fills in identification and checksum of the IPv4 header in front, which
-    /// [`Packet::encapsulate`] made room for.
+    /// Gives the complete IPv4 header in front, which [`Packet::encapsulate`] made room for,
+    /// an identification if it needs one.
     pub(crate) fn seal(&mut self) {
         // SAFETY: Valid and ours by the invariant; `encapsulate` set the network header.
         unsafe { ffi::rlvs_seal4(self.net.as_ptr(), self.raw()) };
