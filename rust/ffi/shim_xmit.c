@@ -140,18 +140,15 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	return head;
 }
 
-/*
- * Gives the outer IPv4 header, complete with identification 0, another one if ip_select_ident() would, and corrects its
- * checksum.
- */
+/* Gives the outer IPv4 header, complete with identification 0, another one if it needs one. */
 void rlvs_seal4(struct net *net, struct sk_buff *skb)
 {
 	struct iphdr *ip = ip_hdr(skb);
 
-	if (ip->frag_off & htons(IP_DF) && !skb->ignore_df)
-		return;
-	__ip_select_ident(net, ip, max_t(int, skb_shinfo(skb)->gso_segs, 1));
-	csum_replace2(&ip->check, 0, ip->id);
+	ip_select_ident_segs(net, skb, NULL,
+			     max_t(int, skb_shinfo(skb)->gso_segs, 1));
+	if (ip->id)
+		csum_replace2(&ip->check, 0, ip->id);
 }
 
 /* The outer header is complete. */
