@@ -20,7 +20,6 @@ class Case:
     family: int = 4
     proto: str = "udp"
     conntrack: bool = False
-    cpus: int = 1
     scheduler: str = "rr"
     servers: int = 4
     services: int = 1
@@ -62,8 +61,7 @@ def all_cases():
     for method, family, proto in over(METHODS, FAMILIES, PROTOCOLS):
         yield Case("new", method, family, proto)
     yield Case("new", conntrack=True)
-    for cpus in (1, 2):
-        yield Case(f"cpus-{cpus}", cpus=cpus)
+    yield Case("cpus")
     for kind, method, family in over(("hot", "new", "cold"), METHODS[:3], FAMILIES):
         yield Case(f"smp-{kind}", method, family)
     for scheduler, servers in over(SCHEDULERS, (10, 1000)):

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import statistics
 import time
 
 import director
@@ -35,7 +36,7 @@ class Records:
 def hot(case, out):
     """Packets of a few flows that are all known."""
     with lab.prepared(case) as rooms, flowtable_room(case) as extra:
-        people = lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT, cpus=case.cpus)
+        people = lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT)
         for person in people:
             lab.open_flows(person, HOT_FLOWS, case.proto)
         people += flowtable(case, extra)
@@ -47,7 +48,7 @@ class flowtable_room:
 
     def __init__(self, case):
         self.room = None
-        if case.method == "nat" and case.cpus == 1:
+        if case.method == "nat":
             self.room = Director("flowtable", case.family)
 
     def __enter__(self):
@@ -72,6 +73,24 @@ def flowtable(case, room):
     person.sample(**few)
     person.sample(**few)
     return [person]
+
+
+def cpus(case, out):
+    """Packets of a few flows on one processor and on two, in the same rounds."""
+    with lab.prepared(case) as rooms:
+        people = lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT)
+        for person in people:
+            lab.open_flows(person, HOT_FLOWS, case.proto)
+        pairs = [pair for person in people for pair in (person, person.on_two())]
+        samples = lab.contest([*pairs, lab.alone(people[0]).on_two()], lab.MANY_ROUNDS)
+    two = {name.removesuffix(lab.ON_TWO): samples.pop(name) for name in list(samples) if name.endswith(lab.ON_TWO)}
+    for kind, some in (("cpus-1", samples), ("cpus-2", two)):
+        out.cases += lab.summed_up(dataclasses.replace(case, kind=kind), some)
+    growth = {name: [b / a for a, b in zip(samples[name], two[name])] for name in samples}
+    for name, values in growth.items():
+        ratio, error = lab.median_and_error([own / plain for own, plain in zip(values, growth["forward"])])
+        out.other.append({"case": "cpus", "system": name, "growth": round(statistics.median(values), 3),
+                          "to_forward": round(ratio, 3), "error": round(error, 3)})
 
 
 def local_ports(room):
@@ -244,5 +263,4 @@ def configure(name, case, room):
 
 def of(case):
     """The function that measures a case."""
-    name = case.kind.removeprefix("smp-").split("-")[0]
-    return hot if name == "cpus" else globals()[name]
+    return globals()[case.kind.removeprefix("smp-").split("-")[0]]

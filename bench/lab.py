@@ -14,6 +14,8 @@ from generator import ACK, SYN, Order
 # Rounds that count, after one that does not. Many short ones: the host's speed changes from second to second.
 ROUNDS = 25
 FEW_ROUNDS = 8
+# Where ratios near one are compared.
+MANY_ROUNDS = 80
 # Rounds at a slow time of the host do not count and are made up for, until there are so many times the rounds.
 PATIENCE = 2
 # The generator shows how fast the host is: so many times its fastest sample of the same packets is slow.
@@ -26,6 +28,8 @@ baseline = {}
 PROFILE_ROUNDS = 100
 CLIENT_PORT = 1024
 LOCALS = 6
+# What the name of a contestant with two processors ends in.
+ON_TWO = "/2"
 # Packets of a sample that may be missing at the wire: a flow that was not known yet.
 TOLERANCE = 0.001
 
@@ -41,7 +45,8 @@ class Contestant:
     name: str
     where: Director
     order: Order
-    wire: str = "out0"
+    # The device that the packets leave through; none if they do not.
+    wire: str | None = "out0"
     # The value of rlvs's sysctl that makes it this contestant.
     early: int | None = None
 
@@ -50,12 +55,20 @@ class Contestant:
         if self.early is not None:
             self.where.sysctl("net/rlvs/early", self.early)
         with self.where.inside():
-            before = self.where.sent(self.wire)
+            before = self.sent()
             result = generator.run(dataclasses.replace(self.order, **changes))
-            sent = self.where.sent(self.wire) - before
-        if sent < result.packets * (1 - TOLERANCE):
+            sent = self.sent() - before
+        if self.wire and sent < result.packets * (1 - TOLERANCE):
             raise Lost(f"{self.name}: {sent} of {result.packets} packets left")
         return result
+
+    def sent(self):
+        """Packets that have left so far."""
+        return self.where.sent(self.wire) if self.wire else 0
+
+    def on_two(self):
+        """The same with two processors."""
+        return dataclasses.replace(self, name=self.name + ON_TWO, order=dataclasses.replace(self.order, cpus=2))
 
 
 def request(case, target, **more):
@@ -109,8 +122,9 @@ def open_flows(contestant, flows, proto):
 def contest(people, rounds=ROUNDS, vary=lambda number: {}):
     """Samples of everybody and of the generator alone, in turn: name -> samples, one a round."""
     if profiled:
-        people = [person for person in people if person.name == profiled]
+        people = [person for person in people if person.name.removesuffix(ON_TWO) == profiled]
         rounds = PROFILE_ROUNDS
+    people = [*people, alone(people[0])]
     made, counted = [], []
     for number in range(PATIENCE * rounds + 1):
         made.append(one_round(people, vary(number)))
@@ -125,15 +139,14 @@ def contest(people, rounds=ROUNDS, vary=lambda number: {}):
 def one_round(people, changes):
     """A sample of everybody and of the generator: name -> nanoseconds."""
     samples = {person.name: person.sample(**changes).ns for person in people}
-    own = samples["generator"] = alone(people[0], changes)
-    key = kind_of(people[0].order)
+    key, own = kind_of(people[0].order), samples["generator"]
     fastest[key] = min(own, fastest.get(key, own))
     return samples
 
 
 def kind_of(order):
     """Orders of one kind take the generator the same time."""
-    return order.proto, ":" in order.src, order.scattered, order.vary_dst, order.cpus, order.flows > 1000
+    return order.proto, ":" in order.src, order.scattered, order.vary_dst, order.flows > 1000
 
 
 def slow(order, own):
@@ -141,10 +154,16 @@ def slow(order, own):
     return not profiled and own > SLOW * fastest[kind_of(order)]
 
 
-def alone(person, changes):
-    """What the generator takes by itself: its packets get rid of themselves at once."""
-    with person.where.inside():
-        return generator.run(dataclasses.replace(person.order, **baseline, **changes)).ns
+def alone(person):
+    """The generator by itself, with a contestant's packets: they get rid of themselves at once."""
+    order = dataclasses.replace(person.order, **baseline)
+    return Contestant("generator", person.where, order, wire=None)
+
+
+def median_and_error(values):
+    """The median and its standard error, by the middle half of the values, as if they were normally distributed."""
+    first, middle, third = statistics.quantiles(values)
+    return middle, 0.93 * (third - first) / len(values) ** 0.5
 
 
 def summed_up(case, samples):
