@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Measures rlvs against the kernel's own ways of forwarding, in User-Mode Linux.
 #
-# usage: bench.sh [--profile SYSTEM] [PATTERN]
+# usage: bench.sh [--profile SYSTEM | --step SYSTEM] [PATTERN]
 #
-# PATTERN chooses cases by name, such as 'hot/nat'. With --profile only SYSTEM gets packets, and perf, which
-# has to be installed, says in which functions the time went.
+# PATTERN chooses cases by name, such as 'hot/nat'. With --profile only SYSTEM gets packets, and perf, which has to be
+# installed, says in which functions the time went. With --step gdb does, and says which instructions and cache lines
+# a packet of the first of the cases takes.
 #
 # There are two kernels, built once and kept in the cache; a stamp says what from. "one" is for one processor. "two" is
 # for several, as those of distributions are, but under User-Mode Linux such a one makes a system call of the host each
@@ -15,11 +16,18 @@
 ME=bench
 . "$(dirname "$0")/../qemu/lib.sh"
 
-profile=
-if [ "${1:-}" = --profile ]; then
-	profile=$2
+# How SYSTEM is watched, if it is.
+watch=
+system=
+rounds=0
+case ${1:-} in
+	--profile) watch=perf rounds=100 ;;
+	--step) watch=gdb rounds=1000000 ;;
+esac
+if [ -n "$watch" ]; then
+	command -v $watch >/dev/null || die "$1 needs $watch"
+	system=${2:?which system?}
 	shift 2
-	command -v perf >/dev/null || die "--profile needs perf"
 fi
 pattern=${1:-*}
 case $pattern in cpus* | smp*) kernel=two ;; *) kernel=one ;; esac
@@ -67,7 +75,7 @@ module() {
 
 # Boots kernel $1; only what the guest says comes out.
 boot() {
-	[ -z "$profile" ] || record=(perf record -q -e cpu-clock -F 9999 -o "$results/$1/perf.data" --)
+	[ "$watch" != perf ] || record=(perf record -q -e cpu-clock -F 9999 -o "$results/$1/perf.data" --)
 	inside /src/bench/boot.sh "/uml/$1/linux" "$memory" 2>"$results/$1/console.log" | sed -u 's/\r$//'
 }
 
@@ -76,9 +84,22 @@ measure() {
 	module "$1" /src rlvs
 	module "$1" /src/bench/gen gen
 	rm -f "$results/$1/"{done,results.json}
-	printf '%s\n' "$1" "$pattern" "$profile" > "$results/order"
+	printf '%s\n' "$1" "$pattern" "$system" "$rounds" > "$results/order"
 	boot "$1" | tee "$results/$1/output.log"
 	[ -e "$results/$1/done" ] || die "the benchmark did not reach its end; see $results/$1/*.log"
+}
+
+# Steps through kernel $1 while it is busy with packets. It has lost signals of its timer then and is of no more use.
+step() {
+	measure "$1" >"$results/$1/step.log" 2>&1 &
+	while ! [ -e "$results/busy" ]; do
+		kill -0 $! 2>/dev/null || die "the kernel did not get to the packets; see $results/$1/*.log"
+		sleep 0.1
+	done
+	gdb -nx -q -batch -p "$(cat "$results/pid")" -ex "python kallsyms = '$results/$1/kallsyms'" -x bench/step.py \
+		2>"$results/$1/gdb.log" | sed -n '/^instructions/,$p'
+	kill -KILL "$(cat "$results/pid")"
+	wait $! || true
 }
 
 # Prints what is measured without a kernel, one JSON object a line.
@@ -95,7 +116,10 @@ flock 8
 lock_cache shared
 kernels
 
-if [ -n "$profile" ]; then
+rm -f "$results/busy"
+if [ "$watch" = gdb ]; then
+	step "$kernel"
+elif [ "$watch" = perf ]; then
 	measure "$kernel"
 	perf script -i "$results/$kernel/perf.data" -F comm,ip 2>/dev/null |
 		"$PROJECT/qemu/enter" python3 bench/profile.py "build/bench/$kernel/kallsyms"

@@ -14,6 +14,9 @@ mkdir -p /run/bench
 mount -t tmpfs -o "huge=always,size=$memory" bench /run/bench 2>/dev/null ||
 	mount -t tmpfs -o "size=$memory" bench /run/bench
 
+# For who wants to watch.
+echo $$ > /src/build/bench/pid
+
 # Several processors need the seccomp way of running user programs; one ignores ncpus.
 TMPDIR=/run/bench exec "$kernel" mem="$memory" ncpus=2 seccomp=on \
 	root=/dev/root rootfstype=hostfs rootflags=/ rw \

@@ -50,6 +50,8 @@ def measure(case, out):
     try:
         kinds.of(case)(case, out)
         memory.settle()
+    except lab.Profiled:
+        return True
     except Exception:
         traceback.print_exc()
         return False
@@ -70,7 +72,8 @@ def write(kernel, out, failed):
 def main():
     """Measure all that was ordered; the file `done` says that the end was reached."""
     with open(f"{RESULTS}/order", encoding="utf-8") as file:
-        kernel, pattern, lab.profiled = file.read().splitlines()
+        kernel, pattern, lab.profiled, rounds = file.read().splitlines()
+    lab.profile_rounds = int(rounds)
     lab.baseline = BASELINE[kernel]
     load_modules(kernel)
     # For the profile: which function is where.

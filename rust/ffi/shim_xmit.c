@@ -134,9 +134,9 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	skb_reset_network_header(skb);
 	skb->protocol = outer_v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
 	if (outer_v6)
-		memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
+		*IP6CB(skb) = (struct inet6_skb_parm) {};
 	else
-		memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
+		*IPCB(skb) = (struct inet_skb_parm) {};
 	return head;
 }
 
