@@ -6,67 +6,66 @@
 //! goes on from the port handed out last: a port that was given back rests as long as the range allows, which is what
 //! TIME_WAIT at the real server asks for.
 
+use core::ops::DerefMut;
+
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
 
-/// Words that have a bit for each port.
-const WORDS: usize = 65_536 / BITS;
-
 /// Words that have a bit for each word of ports.
-const GROUPS: usize = WORDS / BITS;
+const GROUPS: usize = 65_536 / BITS / BITS;
 
-/// The local ports for one protocol, real server, its port, and local address: 8.3 KB.
-///
-/// All bytes zero is a valid value that has no ports; [`Ports::reset`] gives it a range. So it can be made in place, in
-/// zeroed memory, and never has to lie on the kernel's small stack.
+/// The words that a set of the ports from `min` to `max` needs.
+pub(crate) fn words(min: u16, max: u16) -> usize {
+    if min > max {
+        return 0;
+    }
+    usize::from(max) / BITS - usize::from(min) / BITS + 1
+}
+
+/// The local ports for one protocol, real server, its port, and local address.
 ///
 /// # Invariants
 ///
-/// A bit of `groups` is set if and only if the word of `free` with its number is not zero; a bit of `top` if and only
-/// if the word of `groups` with its number is not zero. Only ports from `min` to `max` are ever free, and `used` is how
-/// many of them are not.
-pub(crate) struct Ports {
-    free: [u64; WORDS],
+/// The words of `free` stand for the ports from `base` on, a multiple of a word's bits. A bit of `groups` is set if and
+/// only if the word of `free` with its number is not zero; a bit of `top` if and only if the word of `groups` with its
+/// number is not zero. Only ports from `min` to `max` are ever free, and `used` is how many of them are not.
+pub(crate) struct Ports<W> {
+    free: W,
     groups: [u64; GROUPS],
     top: u64,
     /// How many ports are handed out.
     used: u32,
+    base: u16,
     /// Where the next search starts.
     cursor: u16,
     min: u16,
     max: u16,
 }
 
-impl Ports {
-    /// A set without ports.
-    #[cfg(test)]
-    pub(crate) const fn new() -> Self {
-        Self {
-            free: [0; WORDS],
-            groups: [0; GROUPS],
-            top: 0,
-            used: 0,
-            cursor: 0,
-            min: 0,
-            max: 0,
-        }
-    }
-
-    /// Makes every port from `min` to `max`, both included, free, and forgets what was handed out.
+impl<W: DerefMut<Target = [u64]>> Ports<W> {
+    /// The ports from `min` to `max`, both included, in as many words as [`words`] says. All are free.
     ///
     /// Port 0 is left out, as nothing can be sent to it. `min` above `max` gives a set without ports.
-    pub(crate) fn reset(&mut self, min: u16, max: u16) {
-        self.min = min.max(1);
-        self.max = max;
-        self.cursor = self.min;
-        self.used = 0;
-        for (first, word) in (0..).step_by(BITS).zip(&mut self.free) {
-            *word = span(first, self.min.into(), self.max.into());
+    pub(crate) fn new(mut free: W, min: u16, max: u16) -> Self {
+        let base = min - min % BITS as u16;
+        let min = min.max(1);
+        for (first, word) in (base.into()..).step_by(BITS).zip(free.iter_mut()) {
+            *word = span(first, min.into(), max.into());
         }
-        for (words, group) in self.free.chunks(BITS).zip(&mut self.groups) {
+        let mut groups = [0; GROUPS];
+        for (words, group) in free.chunks(BITS).zip(&mut groups) {
             *group = occupied(words);
         }
-        self.top = occupied(&self.groups);
+        Self {
+            free,
+            groups,
+            top: occupied(&groups),
+            used: 0,
+            base,
+            cursor: min,
+            min,
+            max,
+        }
     }
 
     /// Hands out the next free port at or after the cursor, from the range's start when its end is reached.
@@ -95,20 +94,31 @@ impl Ports {
     }
 
     fn is_free(&self, port: u16) -> bool {
-        let (word, bit) = split(port.into());
+        let (word, bit) = self.place(port);
         self.free
             .get(word)
             .is_some_and(|bits| bits & mask(bit) != 0)
     }
 
+    /// The number of the word that has the port's bit, and the bit's number in it.
+    fn place(&self, port: u16) -> (usize, usize) {
+        split(port.saturating_sub(self.base).into())
+    }
+
+    /// The port of a bit.
+    fn port(&self, word: usize, bit: usize) -> Option<u16> {
+        self.base
+            .checked_add(u16::try_from(number(word, bit)).ok()?)
+    }
+
     /// The first free port that is not below `from`.
     fn find(&self, from: u16) -> Option<u16> {
-        let (word, bit) = split(from.into());
+        let (word, bit) = self.place(from);
         if let Some(bit) = self.free.get(word).and_then(|&bits| first(bits, bit)) {
-            return join(word, bit);
+            return self.port(word, bit);
         }
         let word = self.find_word(word.wrapping_add(1))?;
-        join(word, first(*self.free.get(word)?, 0)?)
+        self.port(word, first(*self.free.get(word)?, 0)?)
     }
 
     /// The first word with a free port whose number is not below `from`.
@@ -122,7 +132,7 @@ impl Ports {
     }
 
     fn mark_used(&mut self, port: u16) {
-        let (word, bit) = split(port.into());
+        let (word, bit) = self.place(port);
         if !clear(self.free.get_mut(word), bit) {
             return;
         }
@@ -133,7 +143,7 @@ impl Ports {
     }
 
     fn mark_free(&mut self, port: u16) {
-        let (word, bit) = split(port.into());
+        let (word, bit) = self.place(port);
         set(self.free.get_mut(word), bit);
         let (group, bit) = split(word);
         set(self.groups.get_mut(group), bit);
@@ -149,10 +159,6 @@ fn split(number: usize) -> (usize, usize) {
 /// The number of bit `bit` of word `word`.
 fn number(word: usize, bit: usize) -> usize {
     word.wrapping_mul(BITS).wrapping_add(bit)
-}
-
-fn join(word: usize, bit: usize) -> Option<u16> {
-    u16::try_from(number(word, bit)).ok()
 }
 
 /// The word with only bit `bit` set, which is below 64.
@@ -206,27 +212,28 @@ fn occupied(words: &[u64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::boxed::Box;
+    use std::vec;
     use std::vec::Vec;
 
-    fn ports(min: u16, max: u16) -> Box<Ports> {
-        let mut ports = Box::new(Ports::new());
-        ports.reset(min, max);
-        ports
+    fn ports(min: u16, max: u16) -> Ports<Vec<u64>> {
+        Ports::new(vec![0; words(min, max)], min, max)
     }
 
-    fn take_all(ports: &mut Ports) -> Vec<u16> {
+    fn take_all(ports: &mut Ports<Vec<u64>>) -> Vec<u16> {
         core::iter::from_fn(|| ports.take()).collect()
     }
 
     #[test]
-    fn small_enough_for_its_purpose() {
-        assert!(size_of::<Ports>() <= 8_500);
+    fn only_the_words_of_the_range() {
+        assert_eq!(words(0, 65_535), 1024);
+        assert_eq!(words(64, 127), 1);
+        assert_eq!(words(63, 64), 2);
+        assert_eq!(words(101, 100), 0);
     }
 
     #[test]
-    fn zeroed_has_no_ports() {
-        let mut ports = Ports::new();
+    fn without_words_there_are_no_ports() {
+        let mut ports = Ports::new(Vec::new(), 1, 100);
         ports.give(0);
         ports.give(80);
         assert_eq!(ports.take(), None);
@@ -291,14 +298,5 @@ mod tests {
         ports.give(10);
         assert_eq!(ports.used(), 0);
         assert_eq!(take_all(&mut ports).len(), 11);
-    }
-
-    #[test]
-    fn reset_forgets_and_takes_the_new_range() {
-        let mut ports = ports(1, 65_535);
-        take_all(&mut ports);
-        ports.reset(100, 102);
-        assert_eq!(ports.used(), 0);
-        assert_eq!(take_all(&mut ports), [100, 101, 102]);
     }
 }

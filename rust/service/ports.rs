@@ -8,6 +8,7 @@
 //! all ports; it can't share its real server and local address with one that names a port, or
 //! both could hand out the same port for the same other end.
 
+use core::mem::swap;
 use core::net::IpAddr;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
@@ -15,7 +16,7 @@ use kernel::sync::Arc;
 
 use super::refusal::{refuse, Outcome};
 use super::tree::retain;
-use crate::pool::ports::Ports;
+use crate::pool::ports::{words, Ports};
 use crate::sys::lock::BhLock;
 
 /// What a set of ports is for.
@@ -35,14 +36,20 @@ pub(super) struct PortKey {
 pub(crate) struct PortSet {
     key: PortKey,
     #[pin]
-    ports: BhLock<Ports>,
+    ports: BhLock<Ports<KVec<u64>>>,
+}
+
+/// All ports of the range, free.
+fn all((min, max): (u16, u16)) -> Result<Ports<KVec<u64>>> {
+    let free = KVec::from_elem(0, words(min, max), GFP_KERNEL)?;
+    Ok(Ports::new(free, min, max))
 }
 
 impl PortSet {
-    fn new(key: PortKey) -> impl PinInit<Self> {
+    fn new(key: PortKey, ports: Ports<KVec<u64>>) -> impl PinInit<Self> {
         pin_init!(Self {
             key,
-            ports <- BhLock::zeroed(),
+            ports <- BhLock::new(ports),
         })
     }
 
@@ -62,12 +69,14 @@ impl PortSet {
     }
 
     /// Sets the range, unless a port is taken.
-    fn set_range(&self, (min, max): (u16, u16)) {
+    fn set_range(&self, range: (u16, u16)) -> Result {
+        let mut fresh = all(range)?;
         self.ports.with(|ports| {
             if ports.used() == 0 {
-                ports.reset(min, max);
+                swap(ports, &mut fresh);
             }
         });
+        Ok(())
     }
 }
 
@@ -92,7 +101,7 @@ impl PortSets {
     pub(super) fn acquire(&mut self, key: PortKey, range: (u16, u16)) -> Outcome<Arc<PortSet>> {
         if let Some(share) = self.0.get_mut(&key) {
             if share.users == 0 {
-                share.set.set_range(range);
+                share.set.set_range(range)?;
             }
             share.users = share.users.saturating_add(1);
             share.idle = false;
@@ -104,8 +113,7 @@ impl PortSets {
                 c"another service uses this real server with this local address for other ports: give one of them a local address of its own",
             );
         }
-        let set = Arc::pin_init(PortSet::new(key), GFP_KERNEL)?;
-        set.set_range(range);
+        let set = Arc::pin_init(PortSet::new(key, all(range)?), GFP_KERNEL)?;
         let share = Share {
             set: set.clone(),
             users: 1,

@@ -9,7 +9,6 @@ use kernel::prelude::*;
 use kernel::types::Opaque;
 
 use crate::ffi;
-use crate::pool::ports::Ports;
 
 /// Data behind a spinlock that is taken with softirqs off.
 ///
@@ -29,15 +28,12 @@ unsafe impl<T: Send> Send for BhLock<T> {}
 unsafe impl<T: Send> Sync for BhLock<T> {}
 
 impl<T> BhLock<T> {
-    /// Creates the lock around data whose bytes are all zero, in place: it may be large.
-    pub(crate) fn zeroed() -> impl PinInit<Self>
-    where
-        T: Zeroable,
-    {
+    /// Creates the lock around `data`.
+    pub(crate) fn new(data: T) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: `slot` is memory for a spinlock, which stays where it is (pinned).
             lock <- Opaque::ffi_init(|slot| unsafe { ffi::rlvs_spin_init(slot) }),
-            data <- pin_init::init_zeroed::<UnsafeCell<T>>(),
+            data: UnsafeCell::new(data),
         })
     }
 
@@ -52,6 +48,3 @@ impl<T> BhLock<T> {
         result
     }
 }
-
-// SAFETY: It consists of integers, and says that zeros are a valid value.
-unsafe impl Zeroable for Ports {}

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The port allocator against an ordered set of the ports in use.
 
-use crate::pool::ports::Ports;
+use crate::pool::ports::{words, Ports};
 use proptest::prelude::*;
-use std::boxed::Box;
 use std::collections::BTreeSet;
+use std::vec;
+use std::vec::Vec;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -12,7 +13,7 @@ enum Step {
     /// Gives back one of the ports in use, chosen by its rank.
     GiveUsed(prop::sample::Index),
     GiveAny(u16),
-    Reset(u16, u16),
+    Reset((u16, u16)),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -20,7 +21,7 @@ fn step() -> impl Strategy<Value = Step> {
         60 => Just(Step::Take),
         40 => any::<prop::sample::Index>().prop_map(Step::GiveUsed),
         10 => any::<u16>().prop_map(Step::GiveAny),
-        1 => range().prop_map(|(min, max)| Step::Reset(min, max)),
+        1 => range().prop_map(Step::Reset),
     ]
 }
 
@@ -30,6 +31,10 @@ fn range() -> impl Strategy<Value = (u16, u16)> {
         9 => (any::<u16>(), 0..200u16).prop_map(|(min, more)| (min, min.saturating_add(more))),
         1 => any::<(u16, u16)>(),
     ]
+}
+
+fn fresh((min, max): (u16, u16)) -> Ports<Vec<u64>> {
+    Ports::new(vec![0; words(min, max)], min, max)
 }
 
 /// The same by searching a set.
@@ -64,8 +69,7 @@ impl Model {
 proptest! {
     #[test]
     fn equals_a_set(start in range(), steps in prop::collection::vec(step(), 1..600)) {
-        let mut ports = Box::new(Ports::new());
-        ports.reset(start.0, start.1);
+        let mut ports = fresh(start);
         let mut model = Model::new(start);
         for step in steps {
             match step {
@@ -80,9 +84,9 @@ proptest! {
                     model.used.remove(&port);
                     ports.give(port);
                 }
-                Step::Reset(min, max) => {
-                    model = Model::new((min, max));
-                    ports.reset(min, max);
+                Step::Reset(range) => {
+                    model = Model::new(range);
+                    ports = fresh(range);
                 }
             }
             prop_assert_eq!(ports.used() as usize, model.used.len());
