@@ -68,7 +68,7 @@ bool rlvs_skb_complete_csum(struct sk_buff *skb);
 bool rlvs_skb_icmp_valid(struct sk_buff *skb, unsigned int hook,
 			 unsigned int offset, bool v6);
 void rlvs_skb_mark(struct sk_buff *skb);
-void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst);
+void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst, bool hold);
 void rlvs_skb_orphan(struct sk_buff *skb);
 int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook);
 u32 rlvs_skb_frag_max6(const struct sk_buff *skb);

@@ -89,11 +89,18 @@ void rlvs_skb_mark(struct sk_buff *skb)
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 }
 
-/* Borrows @dst, which must stay for the read-side critical section. */
-void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst)
+/*
+ * Gives @skb a route that stays for the read-side critical section. A packet of
+ * the host's own (@hold) leaves that section with the hook and needs a reference;
+ * those that came in stay in the one of the receive path.
+ */
+void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst, bool hold)
 {
 	skb_dst_drop(skb);
-	skb_dst_set_noref(skb, dst);
+	if (hold)
+		skb_dst_set(skb, dst_clone(dst));
+	else
+		skb_dst_set_noref(skb, dst);
 }
 
 /* Lets go of a socket that early demultiplexing found for the old address. */

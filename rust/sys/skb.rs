@@ -241,8 +241,10 @@ impl<'a> Packet<'a> {
 
     /// Sends it over `path` when it goes on.
     pub(crate) fn set_route(&mut self, path: &'a Path) {
-        // SAFETY: Valid and ours; the path lives as long as the read side (`'a`).
-        unsafe { ffi::rlvs_skb_set_route(self.raw(), path.dst()) };
+        let hold = self.place == Place::LocalOut;
+        // SAFETY: Valid and ours; the path lives as long as the read side (`'a`), which only
+        // the host's own packets outlive: they get a reference.
+        unsafe { ffi::rlvs_skb_set_route(self.raw(), path.dst(), hold) };
     }
 
     /// Tells the sender of an error.
