@@ -15,6 +15,7 @@
 
 ME=bench
 . "$(dirname "$0")/../qemu/lib.sh"
+. "$PROJECT/uml/lib.sh"
 
 # How SYSTEM is watched, if it is.
 watch=
@@ -32,60 +33,16 @@ fi
 pattern=${1:-*}
 case $pattern in cpus* | smp*) kernel=two ;; *) kernel=one ;; esac
 memory=${RLVS_BENCH_MEMORY:-6G}
-# Of the host and, bound as /uml, of the root.
-trees=$CACHE/uml
 results=$PROJECT/build/bench
-# What goes before a command in the root.
-record=()
-options=(ARCH=um CC=gcc-14 KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large' rlvs-target-um=x86_64-linux-gnu)
-
-# Runs a command in the root, with the kernels in /uml.
-inside() {
-	# shellcheck disable=SC2016 # the inner shell expands it
-	"${record[@]}" unshare --mount bash -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' inside \
-		"$trees" "$ROOT/uml" "$PROJECT/qemu/enter" "$@"
-}
-
-# Prints the versions of the packages that the kernels are made from and with.
-tools() {
-	awk '/^Package: / { name = $2 } /^Version: / && name ~ /^(rustc|gcc-14|linux-source-.*)$/ { print name, $2 }' \
-		"$ROOT/var/lib/dpkg/status"
-}
-
-kernel_key() {
-	key_of "$PROJECT"/bench/kernel.{config,sh} <(tools)
-}
-
-# The stamp is written last; an interrupted build starts over.
-kernels() {
-	local stamp=$trees/key
-	[ "$(cat "$stamp" 2>/dev/null)" != "$(kernel_key)" ] || return 0
-	echo "bench: building the User-Mode Linux kernels, once; the output is in $CACHE/bench.log"
-	rm -f "$stamp"
-	inside nice /src/bench/kernel.sh /uml >"$CACHE/bench.log" 2>&1 ||
-		die "the kernels did not build; see $CACHE/bench.log"
-	kernel_key > "$stamp"
-}
-
-# Builds the module in folder $2, as the root sees it, for kernel $1, into build/bench/$1/$3.
-module() {
-	mkdir -p "$results/$1/$3"
-	inside make -s -C "/uml/$1" "${options[@]}" M="$2" MO="/src/build/bench/$1/$3" modules
-}
-
-# Boots kernel $1; only what the guest says comes out.
-boot() {
-	[ "$watch" != perf ] || record=(perf record -q -e cpu-clock -F 9999 -o "$results/$1/perf.data" --)
-	inside /src/bench/boot.sh "/uml/$1/linux" "$memory" 2>"$results/$1/console.log" | sed -u 's/\r$//'
-}
 
 # Runs the cases for kernel $1 in it.
 measure() {
-	module "$1" /src rlvs
-	module "$1" /src/bench/gen gen
+	module "$1" . "build/bench/$1/rlvs"
+	module "$1" bench/gen "build/bench/$1/gen"
 	rm -f "$results/$1/"{done,results.json}
 	printf '%s\n' "$1" "$pattern" "$system" "$rounds" > "$results/order"
-	boot "$1" | tee "$results/$1/output.log"
+	[ "$watch" != perf ] || record=(perf record -q -e cpu-clock -F 9999 -o "$results/$1/perf.data" --)
+	boot "$1" "$memory" /src/bench/init "$results/$1/console.log" | tee "$results/$1/output.log"
 	[ -e "$results/$1/done" ] || die "the benchmark did not reach its end; see $results/$1/*.log"
 }
 
@@ -96,9 +53,9 @@ step() {
 		kill -0 $! 2>/dev/null || die "the kernel did not get to the packets; see $results/$1/*.log"
 		sleep 0.1
 	done
-	gdb -nx -q -batch -p "$(cat "$results/pid")" -ex "python kallsyms = '$results/$1/kallsyms'" -x bench/step.py \
+	gdb -nx -q -batch -p "$(cat "$ROOT/run/uml.pid")" -ex "python kallsyms = '$results/$1/kallsyms'" -x bench/step.py \
 		2>"$results/$1/gdb.log" | sed -n '/^instructions/,$p'
-	kill -KILL "$(cat "$results/pid")"
+	kill -KILL "$(cat "$ROOT/run/uml.pid")"
 	wait $! || true
 }
 
@@ -109,12 +66,11 @@ on_the_host() {
 }
 
 "$PROJECT/qemu/setup.sh" --quiet
-mkdir -p "$results" "$trees" "$ROOT/uml"
-# One at a time: two would measure each other.
-exec 8>"$CACHE/bench.lock"
-flock 8
-lock_cache shared
-kernels
+mkdir -p "$results"
+alone
+for name in one two; do
+	have_kernel $name
+done
 
 rm -f "$results/busy"
 if [ "$watch" = gdb ]; then

@@ -41,7 +41,7 @@ check_syntax() {
 
 shellcheck_all() {
 	# shellcheck disable=SC2046 # file names of ours
-	$enter shellcheck -x -P qemu qemu/lib.sh $(scripts '^#!/bin/(bash|busybox sh)')
+	$enter shellcheck -x -P qemu qemu/lib.sh uml/lib.sh $(scripts '^#!/bin/(bash|busybox sh)')
 }
 
 compile_python() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The guest tests: run.py [--backend rlvs|ipvs] [--list] [PATTERN…] runs the cases whose names match a shell pattern.
+"""The guest tests: run.py [--backend rlvs|ipvs] [--module FILE] [--list] [PATTERN…] runs the cases that match.
 
 A pattern without a wildcard also stands for everything below it: `nat` is `nat.*`.
 """
@@ -126,6 +126,7 @@ def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("rlvs", "ipvs"), default="rlvs")
+    parser.add_argument("--module", default=Rlvs.module, help="another build of rlvs.ko")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("patterns", nargs="*")
     return parser.parse_args()
@@ -141,6 +142,7 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGALRM, expired)
     lab = Lab()
+    Rlvs.module = options.module
     backend = (Rlvs if options.backend == "rlvs" else Ipvs)(lab)
     backend.load()
     servers, console = Servers(lab), Console()

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Makes the benchmark's User-Mode Linux kernels from the stock kernel's source; run in the root.
+# Makes a User-Mode Linux kernel from the stock kernel's source; run in the root.
 #
-# usage: kernel.sh DIRECTORY
+# usage: kernel.sh DIRECTORY NAME
 #
-# DIRECTORY/source, and two trees that modules can be built against: DIRECTORY/one for one processor and
-# DIRECTORY/two for two. Each takes about six minutes of one core.
+# DIRECTORY/source, and DIRECTORY/NAME, which modules can be built against; uml/kernel.NAME says what is special about
+# it. A kernel takes about six minutes of one core.
 
 set -euo pipefail
 
-trees=$1
+trees=$1 name=$2
 project=$(cd "$(dirname "$0")/.." && pwd)
 options=(ARCH=um CC=gcc-14 HOSTCC=gcc-14)
 # The module loader of User-Mode Linux takes Rust with absolute addresses only.
@@ -22,17 +22,25 @@ unpack() {
 		'drivers/gpu/*.[ch]' 'drivers/media/*.[ch]' 'drivers/net/*/*.[ch]' 'sound/*.[ch]'; do
 		leave+=("--exclude=*/$pattern")
 	done
-	tar xf /usr/src/linux-source-*.tar.xz --strip-components=1 "${leave[@]}"
+	mkdir -p "$1"
+	tar xf /usr/src/linux-source-*.tar.xz --directory="$1" --strip-components=1 "${leave[@]}"
 }
 
-# Configures tree $1 with option $2 besides; every line of the list must come out as it went in.
+# The source, once for all kernels; $1 is where, the package's versions are what it is made from.
+source_tree() {
+	local version
+	version=$(dpkg-query --show 'linux-source-*')
+	[ "$(cat "$1.key" 2>/dev/null)" != "$version" ] || return 0
+	rm -rf "$1" "$1.key"
+	unpack "$1"
+	echo "$version" > "$1.key"
+}
+
+# Configures tree $1; every line of the lists must come out as it went in.
 configure() {
 	local line
 	mkdir -p "$1"
-	{
-		grep -v '^#' "$project/bench/kernel.config"
-		echo "$2"
-	} > "$1/wanted"
+	cat "$project/uml/kernel.config" "$project/uml/kernel.$name" | grep -v '^#' > "$1/wanted"
 	KCONFIG_ALLCONFIG=$1/wanted make -s "${options[@]}" O="$1" allnoconfig
 	grep '=' "$1/wanted" | while read -r line; do
 		case $line in
@@ -42,11 +50,8 @@ configure() {
 	done
 }
 
-rm -rf "$trees"/{source,one,two}
-mkdir -p "$trees/source"
+source_tree "$trees/source"
+rm -rf "${trees:?}/$name"
 cd "$trees/source"
-unpack
-configure "$trees/one" CONFIG_SMP=n
-configure "$trees/two" CONFIG_SMP=y
-make -s -j"$(nproc)" "${options[@]}" O="$trees/one" linux modules
-make -s -j"$(nproc)" "${options[@]}" O="$trees/two" linux modules
+configure "$trees/$name"
+make -s -j"$(nproc)" "${options[@]}" O="$trees/$name" linux modules

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+# Building and booting User-Mode Linux kernels; to be sourced by bash, behind qemu/lib.sh.
+# shellcheck shell=bash
+
+# Of the host and, bound as /uml, of the root.
+trees=$CACHE/uml
+# What goes before a command in the root.
+record=()
+uml_options=(ARCH=um CC=gcc-14 KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large' rlvs-target-um=x86_64-linux-gnu)
+
+# Waits until no other User-Mode Linux runs: two would disturb each other.
+alone() {
+	mkdir -p "$trees" "$ROOT/uml"
+	exec 8>"$CACHE/uml.lock"
+	flock 8
+	lock_cache shared
+}
+
+# Runs a command in the root, with the kernels in /uml.
+inside() {
+	# shellcheck disable=SC2016 # the inner shell expands it
+	"${record[@]}" unshare --mount bash -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' inside \
+		"$trees" "$ROOT/uml" "$PROJECT/qemu/enter" "$@"
+}
+
+# Prints the versions of the packages that the kernels are made from and with.
+tools() {
+	awk '/^Package: / { name = $2 } /^Version: / && name ~ /^(rustc|gcc-14|linux-source-.*)$/ { print name, $2 }' \
+		"$ROOT/var/lib/dpkg/status"
+}
+
+kernel_key() {
+	key_of "$PROJECT"/uml/kernel.{config,sh,"$1"} <(tools)
+}
+
+# Builds kernel $1 unless it is there. The stamp is written last; an interrupted build starts over.
+have_kernel() {
+	local stamp=$trees/$1.key log=$CACHE/uml-$1.log
+	[ "$(cat "$stamp" 2>/dev/null)" != "$(kernel_key "$1")" ] || return 0
+	echo "$ME: building the User-Mode Linux kernel '$1', once; the output is in $log"
+	rm -f "$stamp"
+	inside nice /src/uml/kernel.sh /uml "$1" >"$log" 2>&1 || die "the kernel did not build; see $log"
+	kernel_key "$1" > "$stamp"
+}
+
+# Builds the module in folder $2 of the project for kernel $1, into folder $3 of the project.
+module() {
+	mkdir -p "$PROJECT/$3"
+	inside make -s -C "/uml/$1" "${uml_options[@]}" M="/src/$2" MO="/src/$3" modules
+}
+
+# Boots kernel $1 with memory $2 and init $3; what the guest says comes out, the console goes to $4.
+boot() {
+	inside /src/uml/boot.sh "/uml/$1/linux" "$2" "$3" 2>"$4" | sed -u 's/\r$//'
+}
