@@ -28,13 +28,13 @@ check() {
 
 # Prints the project's files whose first line matches a pattern.
 scripts() {
-	find Makefile .ci qemu bench tests tools -type f -not -path '*/target/*' -exec awk -v p="$1" \
+	find Makefile .ci qemu uml bench tests tools -type f -not -path '*/target/*' -exec awk -v p="$1" \
 		'FNR == 1 && $0 ~ p { print FILENAME } { nextfile }' {} +
 }
 
 check_syntax() {
 	local script
-	for script in qemu/lib.sh $(scripts '^#!/bin/bash'); do
+	for script in {qemu,uml}/lib.sh $(scripts '^#!/bin/bash'); do
 		bash -n "$script" || return
 	done
 }
