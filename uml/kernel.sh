@@ -19,7 +19,8 @@ options+=(KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large')
 unpack() {
 	local leave=() pattern
 	for pattern in 'Documentation/[a-z]*' 'tools/testing/*' 'tools/perf/*' 'arch/[!ux]*.[chS]' '*.dts' '*.dtsi' \
-		'drivers/gpu/*.[ch]' 'drivers/media/*.[ch]' 'drivers/net/*/*.[ch]' 'sound/*.[ch]'; do
+		'drivers/gpu/*.[ch]' 'drivers/media/*.[ch]' 'drivers/net/ethernet/*.[ch]' 'drivers/net/wireless/*.[ch]' \
+		'sound/*.[ch]'; do
 		leave+=("--exclude=*/$pattern")
 	done
 	mkdir -p "$1"
@@ -29,7 +30,8 @@ unpack() {
 # The source, once for all kernels; $1 is where, the package's versions are what it is made from.
 source_tree() {
 	local version
-	version=$(dpkg-query --show 'linux-source-*')
+	# What is left out is decided here, so this script counts too.
+	version=$(dpkg-query --show 'linux-source-*')$(cksum < "$project/uml/kernel.sh")
 	[ "$(cat "$1.key" 2>/dev/null)" != "$version" ] || return 0
 	rm -rf "$1" "$1.key"
 	unpack "$1"

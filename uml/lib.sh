@@ -16,6 +16,11 @@ alone() {
 	lock_cache shared
 }
 
+# From here on others that only boot and test may run beside this; those that measure wait still.
+together() {
+	flock --shared 8
+}
+
 # Runs a command in the root, with the kernels in /uml.
 inside() {
 	# shellcheck disable=SC2016 # the inner shell expands it
