@@ -120,8 +120,8 @@ impl DeviceGone for Director {
 impl Job for Director {
     /// Fits the tables to their load and clears away what is over, four times a second.
     fn run(&self) -> Jiffies {
-        collect(&self.flows4, &self.progress4);
-        collect(&self.flows6, &self.progress6);
+        collect(&self.config, &self.flows4, &self.progress4);
+        collect(&self.config, &self.flows6, &self.progress6);
         rcu::read(|rcu| self.paths.sweep(rcu));
         self.services.sweep();
         Jiffies(HZ / 4)
@@ -129,8 +129,8 @@ impl Job for Director {
 }
 
 /// One share of a table's upkeep.
-fn collect<A: Family>(flows: &FlowTable<A>, progress: &AtomicUsize) {
+fn collect<A: Family>(config: &Config, flows: &FlowTable<A>, progress: &AtomicUsize) {
     flows.fit();
-    let next = flows.expire(progress.load(Ordering::Relaxed));
+    let next = flows.expire(config, progress.load(Ordering::Relaxed));
     progress.store(next, Ordering::Relaxed);
 }

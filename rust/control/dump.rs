@@ -93,13 +93,18 @@ pub(super) fn locals(
 pub(super) fn flows(dump: &mut Dump<'_>, director: &Director) -> Result {
     dump.generation(u32::try_from(director.buckets()).unwrap_or(u32::MAX));
     if let [0, _] = dump.cursor() {
-        flows_of(dump, 0, &director.flows4)?;
+        flows_of(dump, 0, director, &director.flows4)?;
         dump.remember([1, 0]);
     }
-    flows_of(dump, 1, &director.flows6)
+    flows_of(dump, 1, director, &director.flows6)
 }
 
-fn flows_of<A: flow::Family>(dump: &mut Dump<'_>, family: u64, table: &FlowTable<A>) -> Result {
+fn flows_of<A: flow::Family>(
+    dump: &mut Dump<'_>,
+    family: u64,
+    director: &Director,
+    table: &FlowTable<A>,
+) -> Result {
     let [_, next] = dump.cursor();
     let mut next = Some(usize::try_from(next)?);
     while let Some(bucket) = next {
@@ -108,7 +113,7 @@ fn flows_of<A: flow::Family>(dump: &mut Dump<'_>, family: u64, table: &FlowTable
         let mark = dump.mark();
         let mut result = Ok(());
         next = rcu::read(|rcu| {
-            table.list(rcu, bucket, |flow| {
+            table.list(&director.config, rcu, bucket, |flow| {
                 if result.is_ok() {
                     result = dump.message(cmd::NEW_CONN, |m| write::flow(m, &flow));
                 }

@@ -40,7 +40,7 @@ pub(crate) fn request<A: Stack>(
         return packet.drop();
     }
     flow.dest.stats.packet_in(packet.len());
-    flow.touch(&director.config, Side::First, context.flags);
+    flow.touch(Side::First, context.flags);
     forward::request(director, packet, flow, context)
 }
 
@@ -54,6 +54,6 @@ pub(crate) fn reply<A: Stack>(
     if flow.dest.available() {
         flow.dest.stats.packet_out(packet.len());
     }
-    flow.touch(&director.config, Side::Second, context.flags);
+    flow.touch(Side::Second, context.flags);
     forward::nat::reply(director, packet, flow, context)
 }

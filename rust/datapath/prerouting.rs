@@ -53,7 +53,7 @@ fn known<A: Stack>(director: &Director, packet: Packet<'_>, context: &Context<A>
         return packet.accept();
     }
     match side {
-        Side::First => forward::request_early(director, packet, flow, context),
+        Side::First => forward::request_early(packet, flow, context),
         Side::Second => forward::nat::reply_early(director, packet, flow, context),
     }
 }

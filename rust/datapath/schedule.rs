@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::{known, Stack};
 use crate::director::Director;
-use crate::flow::{Flow, Key};
+use crate::flow::{Extra, Flow, Key};
 use crate::packet::{proto, Context, Tuple};
 use crate::sched;
 use crate::service::{Local, Pick, Service};
@@ -59,7 +59,7 @@ fn begin<A: Stack>(
     if at_limit(director) {
         return refuse(packet, &director.drops.limit);
     }
-    match make_flow(director, context, &pick) {
+    match make_flow(context, &pick) {
         Some(flow) => enter(director, packet, context, flow),
         None => refuse(packet, &director.drops.ports),
     }
@@ -76,11 +76,7 @@ fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
 
 /// The flow from the packet's addresses to the picked destination.
 #[inline(always)]
-fn make_flow<A: Stack>(
-    director: &Director,
-    context: &Context<A>,
-    pick: &Pick<'_>,
-) -> Option<Flow<A>> {
+fn make_flow<A: Stack>(context: &Context<A>, pick: &Pick<'_>) -> Option<Flow<A>> {
     let request = context.tuple;
     let dest = pick.dest;
     let method = dest.method();
@@ -96,19 +92,23 @@ fn make_flow<A: Stack>(
         sport: dport,
         dport: request.sport,
     };
-    let mut ports = None;
+    let mut extra = None;
     if u32::from(method) == fwd::FULLNAT {
         let Local { addr, port, set } = pick.local()?;
         reply.dst = A::of(addr)?;
         reply.dport = port;
-        ports = Some(set);
+        extra = Extra::new(set.clone());
+        if extra.is_none() {
+            set.give(port);
+            return None;
+        }
     }
     let key = Key {
         tuple: request,
         proto: context.proto,
     };
     let dest = dest.clone();
-    Some(Flow::new(&director.config, key, reply, dest, method, ports))
+    Some(Flow::new(key, reply, dest, method, extra))
 }
 
 /// Takes the flow in and sends its first packet.

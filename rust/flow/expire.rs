@@ -3,6 +3,7 @@
 //! How flows come into the table and leave it.
 
 use super::{Family, Flow, FlowTable};
+use crate::config::Config;
 use crate::sys::index::Refused;
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::time::Jiffies;
@@ -55,10 +56,10 @@ impl<A: Family> FlowTable<A> {
     }
 
     /// Removes expired flows from `start` on; returns where the next run goes on. Sleeps.
-    pub(crate) fn expire(&self, start: usize) -> usize {
+    pub(crate) fn expire(&self, config: &Config, start: usize) -> usize {
         let mut at = if self.len() == 0 { 0 } else { start };
         for _ in 0..SHARE / STRIDE {
-            match rcu::read(|rcu| self.expire_stride(rcu, at)) {
+            match rcu::read(|rcu| self.expire_stride(config, rcu, at)) {
                 Some(next) => at = next,
                 None => {
                     at = 0;
@@ -71,10 +72,10 @@ impl<A: Family> FlowTable<A> {
         at
     }
 
-    fn expire_stride(&self, rcu: &Rcu, start: usize) -> Option<usize> {
+    fn expire_stride(&self, config: &Config, rcu: &Rcu, start: usize) -> Option<usize> {
         let now = Jiffies::now();
         self.0.walk(rcu, start, STRIDE, |flow| {
-            if flow.expired(now) {
+            if flow.expired(config, now) {
                 self.remove(rcu, flow);
             }
         })

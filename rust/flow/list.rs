@@ -5,6 +5,7 @@
 use core::net::IpAddr;
 
 use super::{Family, Flow, FlowTable};
+use crate::config::Config;
 use crate::sys::rcu::Rcu;
 use crate::sys::time::Jiffies;
 use crate::wire::uapi::fwd;
@@ -30,7 +31,7 @@ pub(crate) struct FlowView {
 }
 
 impl<A: Family> Flow<A> {
-    fn view(&self, now: Jiffies) -> FlowView {
+    fn view(&self, config: &Config, now: Jiffies) -> FlowView {
         let request = &self.request;
         FlowView {
             proto: self.proto,
@@ -40,7 +41,7 @@ impl<A: Family> Flow<A> {
             dest: (self.dest.addr, self.dest_port()),
             local: self.local(),
             method: u32::from(self.method),
-            expires: self.expires_in(now),
+            expires: self.expires_in(config, now),
         }
     }
 
@@ -57,11 +58,13 @@ impl<A: Family> FlowTable<A> {
     /// Shows the flows of bucket `bucket` to `f`; returns the next bucket, if there is one.
     pub(crate) fn list(
         &self,
+        config: &Config,
         rcu: &Rcu,
         bucket: usize,
         mut f: impl FnMut(FlowView),
     ) -> Option<usize> {
         let now = Jiffies::now();
-        self.0.walk(rcu, bucket, 1, |flow| f(flow.view(now)))
+        self.0
+            .walk(rcu, bucket, 1, |flow| f(flow.view(config, now)))
     }
 }

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::hash::folded;
 use crate::packet::{proto, Addr, Context, Tuple};
 use crate::service::{Dest, PortSet};
+use crate::state::clock;
 use crate::state::tcp::{self, Direction, State};
 use crate::state::udp;
 use crate::sys::index::{Entry, Index, Node, Side};
@@ -23,12 +24,16 @@ pub(crate) mod expire;
 pub(crate) mod list;
 pub(crate) mod paths;
 
-/// Requests may take the early path.
-const EARLY_FIRST: u8 = 1;
 /// Replies may take the early path.
-const EARLY_SECOND: u8 = 2;
-/// Replies come through here, so that the state machine need not guess them.
-const SEES_REPLIES: u8 = 4;
+const EARLY_SECOND: u8 = 0x40;
+/// The server has answered (methods that see answers).
+const ANSWERED: u8 = 0x10;
+/// The client has sent something since the server answered.
+const CONFIRMED: u8 = 0x20;
+/// What [`Flow::seen`] counts the packets of a client in whose answers do not come by here.
+const COUNT: u8 = 0x0f;
+/// With more packets than this it is believed that the client is there.
+const BELIEVED: u8 = 8;
 /// The state of a flow that has left the table: nothing changes it any more.
 const ENDED: u8 = u8::MAX;
 
@@ -80,13 +85,28 @@ pub(crate) struct Flow<A> {
     /// The forwarding method, one of [`fwd`].
     pub(crate) method: u8,
     state: AtomicU8,
-    marks: AtomicU8,
+    /// What speaks for the client being there: [`ANSWERED`], [`CONFIRMED`], [`COUNT`].
+    seen: AtomicU8,
     stamp: AtomicU32,
-    timeout: AtomicU32,
-    ticket: AtomicU32,
+    /// The way of each side's packets, as [`paths::Paths`] knows it.
+    tickets: [AtomicU32; 2],
     /// The destination that it was given.
     pub(crate) dest: Arc<Dest>,
-    ports: Option<Arc<PortSet>>,
+    /// What few flows have.
+    extra: Option<KBox<Extra>>,
+}
+
+/// What few flows have.
+pub(crate) struct Extra {
+    /// Where the local port came from (FULLNAT).
+    ports: Arc<PortSet>,
+}
+
+impl Extra {
+    /// For a flow with a local port from `ports` (FULLNAT); `None`: no memory.
+    pub(crate) fn new(ports: Arc<PortSet>) -> Option<KBox<Self>> {
+        KBox::new(Self { ports }, GFP_ATOMIC).ok()
+    }
 }
 
 const _: () = assert!(size_of::<Flow<Ipv4Addr>>() == 56);
@@ -128,34 +148,26 @@ impl<A: Family> Entry for Flow<A> {
 impl<A: Family> Flow<A> {
     /// A flow that no packet has been counted for yet.
     ///
-    /// `ports` is where `reply`'s destination port came from (FULLNAT).
+    /// `extra` says where `reply`'s destination port came from (FULLNAT).
     #[inline(always)]
     pub(crate) fn new(
-        config: &Config,
         key: Key<A>,
         reply: Tuple<A>,
         dest: Arc<Dest>,
         method: u8,
-        ports: Option<Arc<PortSet>>,
+        extra: Option<KBox<Extra>>,
     ) -> Self {
-        let marks = match u32::from(method) {
-            fwd::MASQ | fwd::FULLNAT => EARLY_FIRST | SEES_REPLIES,
-            _ => EARLY_FIRST,
-        };
-        let state = State::None as u8;
-        let timeout = Jiffies::seconds(config.timeout(key.proto, state));
         Self {
             request: key.tuple,
             reply,
             proto: key.proto,
             method,
-            state: AtomicU8::new(state),
-            marks: AtomicU8::new(marks),
+            state: AtomicU8::new(State::None as u8),
+            seen: AtomicU8::new(0),
             stamp: AtomicU32::new(Jiffies::now().0),
-            timeout: AtomicU32::new(timeout.0),
-            ticket: AtomicU32::new(0),
+            tickets: Default::default(),
             dest,
-            ports,
+            extra,
         }
     }
 
@@ -182,28 +194,54 @@ impl<A: Family> Flow<A> {
     /// Whether packets of `side` may go past routing and the filters: one has passed them.
     #[inline(always)]
     pub(crate) fn may_go_early(&self, side: Side) -> bool {
-        let mark = match side {
-            Side::First => EARLY_FIRST,
-            Side::Second => EARLY_SECOND,
-        };
-        self.marks.load(Ordering::Relaxed) & mark != 0
+        side == Side::First || self.seen.load(Ordering::Relaxed) & EARLY_SECOND != 0
     }
 
     /// Notes that a reply has passed the filters.
     pub(crate) fn let_replies_go_early(&self) {
         if !self.may_go_early(Side::Second) {
-            self.marks.fetch_or(EARLY_SECOND, Ordering::Relaxed);
+            self.seen.fetch_or(EARLY_SECOND, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether both ends are known to be there: the server has answered and the client has
+    /// gone on, or, where answers do not come by here, more than eight packets came.
+    #[expect(dead_code, reason = "who gives way at a limit will be decided by it")]
+    pub(crate) fn confirmed(&self) -> bool {
+        self.seen.load(Ordering::Relaxed) & CONFIRMED != 0
+    }
+
+    /// Notes a packet as long as the flow is not confirmed.
+    #[inline(never)]
+    fn notice(&self, side: Side, seen: u8) {
+        match (side, self.translates()) {
+            (Side::Second, _) => self.note(ANSWERED),
+            (Side::First, true) if seen & ANSWERED != 0 => self.note(CONFIRMED),
+            (Side::First, true) => {}
+            (Side::First, false) if seen & COUNT >= BELIEVED => self.note(CONFIRMED),
+            // Two at a time may count as one.
+            (Side::First, false) => self.seen.store(seen.wrapping_add(1), Ordering::Relaxed),
+        }
+    }
+
+    fn note(&self, mark: u8) {
+        if self.seen.load(Ordering::Relaxed) & mark == 0 {
+            self.seen.fetch_or(mark, Ordering::Relaxed);
         }
     }
 
     /// Notes a packet: the state moves on, the time-out starts anew.
     #[inline(always)]
-    pub(crate) fn touch(&self, config: &Config, side: Side, flags: u8) {
+    pub(crate) fn touch(&self, side: Side, flags: u8) {
+        let seen = self.seen.load(Ordering::Relaxed);
+        if seen & CONFIRMED == 0 {
+            self.notice(side, seen);
+        }
         let now = Jiffies::now();
         let state = self.state.load(Ordering::Relaxed);
         let next = self.next_state(state, side, flags);
         if next != state || now.since(self.stamp()).0 >= HZ {
-            self.enter(config, state, next, now);
+            self.enter(state, next, now);
         }
     }
 
@@ -219,9 +257,7 @@ impl<A: Family> Flow<A> {
         }
         let direction = match side {
             Side::Second => Direction::Output,
-            Side::First if self.marks.load(Ordering::Relaxed) & SEES_REPLIES != 0 => {
-                Direction::Input
-            }
+            Side::First if self.translates() => Direction::Input,
             Side::First => Direction::InputOnly,
         };
         tcp::next(State::from_u8(state), flags, direction) as u8
@@ -229,15 +265,13 @@ impl<A: Family> Flow<A> {
 
     /// Changes the state, unless another processor did at the same time.
     #[inline(never)]
-    fn enter(&self, config: &Config, old: u8, new: u8, now: Jiffies) {
+    fn enter(&self, old: u8, new: u8, now: Jiffies) {
         let swap = self
             .state
             .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
         if swap.is_err() {
             return;
         }
-        let timeout = Jiffies::seconds(config.timeout(self.proto, new));
-        self.timeout.store(timeout.0, Ordering::Relaxed);
         self.stamp.store(now.0, Ordering::Relaxed);
         let (was, is) = (self.counts_as_active(old), self.counts_as_active(new));
         if was != is {
@@ -249,23 +283,27 @@ impl<A: Family> Flow<A> {
         self.proto == proto::TCP && State::from_u8(state).is_active()
     }
 
-    /// The time-out has run out; the stamp is up to a second behind.
-    pub(crate) fn expired(&self, now: Jiffies) -> bool {
-        let timeout = self.timeout.load(Ordering::Relaxed);
-        now.since(self.stamp()).0 > timeout.saturating_add(HZ)
+    /// How long it may be idle in its present state.
+    fn timeout(&self, config: &Config) -> Jiffies {
+        Jiffies::seconds(config.timeout(self.proto, self.state.load(Ordering::Relaxed)))
+    }
+
+    /// The time-out has run out.
+    pub(crate) fn expired(&self, config: &Config, now: Jiffies) -> bool {
+        let Jiffies(timeout) = self.timeout(config);
+        clock::is_over(now.0, self.stamp().0, timeout, HZ)
     }
 
     /// Seconds until it expires, if no packet comes.
-    pub(crate) fn expires_in(&self, now: Jiffies) -> u32 {
-        let timeout = self.timeout.load(Ordering::Relaxed);
+    pub(crate) fn expires_in(&self, config: &Config, now: Jiffies) -> u32 {
+        let Jiffies(timeout) = self.timeout(config);
         Jiffies(timeout.saturating_sub(now.since(self.stamp()).0)).as_seconds()
     }
 
     /// Whether a new connection may take the place of this one: it is over.
     pub(crate) fn is_over(&self) -> bool {
         let state = State::from_u8(self.state.load(Ordering::Relaxed));
-        let half = matches!(state, State::FinWait)
-            && self.marks.load(Ordering::Relaxed) & SEES_REPLIES == 0;
+        let half = matches!(state, State::FinWait) && !self.translates();
         self.proto == proto::TCP && (half || matches!(state, State::TimeWait | State::Close))
     }
 
@@ -284,12 +322,14 @@ impl<A: Family> Flow<A> {
 
     /// The way back to the client, as [`paths::Paths`] knows it.
     pub(crate) fn ticket(&self) -> u32 {
-        self.ticket.load(Ordering::Relaxed)
+        let [_, ticket] = &self.tickets;
+        ticket.load(Ordering::Relaxed)
     }
 
     /// Notes the way back to the client.
-    pub(crate) fn set_ticket(&self, ticket: u32) {
-        self.ticket.store(ticket, Ordering::Relaxed);
+    pub(crate) fn set_ticket(&self, new: u32) {
+        let [_, ticket] = &self.tickets;
+        ticket.store(new, Ordering::Relaxed);
     }
 
     /// The local address and port that stand for the client, if they do (FULLNAT).
@@ -301,8 +341,8 @@ impl<A: Family> Flow<A> {
 
 impl<A> Drop for Flow<A> {
     fn drop(&mut self) {
-        if let Some(ports) = &self.ports {
-            ports.give(self.reply.dport);
+        if let Some(extra) = &self.extra {
+            extra.ports.give(self.reply.dport);
         }
     }
 }

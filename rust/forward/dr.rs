@@ -36,7 +36,6 @@ pub(crate) fn request<A: Stack>(
 /// Past the other hooks.
 #[inline(always)]
 pub(crate) fn request_early<A: Stack>(
-    director: &Director,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -45,7 +44,7 @@ pub(crate) fn request_early<A: Stack>(
     let Some(ready) = packet.ready(path, 0, A::HEADER as u32) else {
         return packet.accept();
     };
-    flow.touch(&director.config, Side::First, context.flags);
+    flow.touch(Side::First, context.flags);
     if rewrite::age::<A>(packet.own(&ready)).is_none() {
         return packet.drop();
     }

@@ -56,7 +56,6 @@ pub(crate) fn request_as_is<A: Stack>(
 /// this one can't.
 #[inline(always)]
 pub(crate) fn request_early<A: Stack>(
-    director: &Director,
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -68,11 +67,9 @@ pub(crate) fn request_early<A: Stack>(
         return packet.accept();
     }
     match u32::from(flow.method) {
-        fwd::MASQ | fwd::FULLNAT => {
-            nat::translate_early(director, packet, flow, context, path, Side::First)
-        }
-        fwd::DROUTE => dr::request_early(director, packet, flow, context, path),
-        fwd::TUNNEL => tunnel::request_early(director, packet, flow, context, path),
+        fwd::MASQ | fwd::FULLNAT => nat::translate_early(packet, flow, context, path, Side::First),
+        fwd::DROUTE => dr::request_early(packet, flow, context, path),
+        fwd::TUNNEL => tunnel::request_early(packet, flow, context, path),
         _ => packet.accept(),
     }
 }

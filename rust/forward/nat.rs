@@ -94,7 +94,6 @@ fn deliver<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>
 /// A packet of a known flow by `path`, past the other hooks.
 #[inline(always)]
 pub(crate) fn translate_early<A: Stack>(
-    director: &Director,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -104,7 +103,7 @@ pub(crate) fn translate_early<A: Stack>(
     let Some(ready) = reach(context).and_then(|reach| packet.ready(path, 0, reach)) else {
         return packet.accept();
     };
-    flow.touch(&director.config, side, context.flags);
+    flow.touch(side, context.flags);
     let to = flow.translated(side);
     let bytes = packet.own(&ready);
     if rewrite::rewrite(bytes, context, &to, ready.partial(), true).is_none() {
@@ -124,7 +123,7 @@ pub(crate) fn reply_early<A: Stack>(
 ) -> Verdict {
     match director.paths.get(packet.rcu(), flow.ticket()) {
         Some(path) if path.is_direct() => {
-            translate_early(director, packet, flow, context, path, Side::Second)
+            translate_early(packet, flow, context, path, Side::Second)
         }
         _ => packet.accept(),
     }

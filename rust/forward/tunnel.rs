@@ -62,7 +62,6 @@ pub(crate) fn request<A: Stack>(
 /// Past the other hooks.
 #[inline(always)]
 pub(crate) fn request_early<A: Stack>(
-    director: &Director,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -74,7 +73,7 @@ pub(crate) fn request_early<A: Stack>(
         _ => return packet.accept(),
     };
     let len = packet.len();
-    flow.touch(&director.config, Side::First, context.flags);
+    flow.touch(Side::First, context.flags);
     let inner = age::<A>(packet.own(&ready));
     if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();

@@ -3,6 +3,7 @@
 //!
 //! Pure: `core` only. Time is seconds.
 
+pub(crate) mod clock;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 

@@ -7,6 +7,7 @@
 use kernel::bindings;
 
 use crate::ffi;
+use crate::state::clock;
 
 /// Ticks a second.
 pub(crate) const HZ: u32 = ffi::CONFIG_HZ;
@@ -23,18 +24,16 @@ impl Jiffies {
         Self(unsafe { (&raw const bindings::jiffies).read_volatile() } as u32)
     }
 
-    /// A span of so many seconds, at most the 99 days that can be told apart at 250 Hz.
+    /// A span of so many seconds, as far as they can be told apart.
     #[inline(always)]
     pub(crate) fn seconds(seconds: u32) -> Self {
-        Self(seconds.saturating_mul(HZ).min(i32::MAX as u32))
+        Self(clock::ticks(seconds, HZ))
     }
 
-    /// The span from `earlier` to this point; none if `earlier` is the later one, as
-    /// happens when another processor notes a time while this one looks at the clock.
+    /// The span from `earlier` to this point; none if `earlier` is the later one.
     #[inline(always)]
     pub(crate) fn since(self, earlier: Self) -> Self {
-        let span = self.0.wrapping_sub(earlier.0);
-        Self(if span > i32::MAX as u32 { 0 } else { span })
+        Self(clock::since(self.0, earlier.0, HZ))
     }
 
     /// The span in whole seconds, rounded down.
