@@ -74,6 +74,7 @@ check:
 	@qemu/check.sh
 
 test: all
+	@qemu/kbuild --from tests/guest/module receive modules
 	@qemu/test.sh $(if $(T),'$(T)')
 
 debug: tool

@@ -14,10 +14,9 @@ ME=debug
 
 results=$PROJECT/build/debug
 mkdir -p "$results"
-alone
-have_kernel debug
-together
+ready debug
 module debug . build/debug/rlvs
+module debug tests/guest/module build/debug/receive
 rm -f "$results/status"
 printf '%s\n' "${LEAKS:-yes}" > "$results/leaks"
 { [ $# = 0 ] || printf '%s\n' "$@"; } > "$results/patterns"

@@ -48,6 +48,19 @@ have_kernel() {
 	kernel_key "$1" > "$stamp"
 }
 
+# Has kernel $1, built if need be; from here on others that only boot and test may run beside this.
+ready() {
+	mkdir -p "$trees" "$ROOT/uml"
+	exec 8>"$CACHE/uml.lock"
+	flock --shared 8
+	lock_cache shared
+	if [ "$(cat "$trees/$1.key" 2>/dev/null)" != "$(kernel_key "$1")" ]; then
+		alone
+		have_kernel "$1"
+		together
+	fi
+}
+
 # Builds the module in folder $2 of the project for kernel $1, into folder $3 of the project.
 module() {
 	mkdir -p "$PROJECT/$3"

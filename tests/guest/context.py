@@ -2,7 +2,9 @@
 """What a case works with: the lab, the balancer, servers, captures and clients, all undone when the case ends."""
 
 import contextlib
+import os
 
+from backend import BUILD, modprobe_insmod
 from capture import Injector, Tap
 from client import Client
 from lab import ADDRESS, MAC
@@ -21,6 +23,7 @@ class Context:
     """One case's surroundings; `defer` registers what undoes a change."""
 
     next_port = FIRST_PORT
+    receiver = f"{BUILD}/receive/rlvs_receive.ko"
 
     def __init__(self, lab, backend, servers):
         self.lab, self.backend, self.servers = lab, backend, servers
@@ -112,3 +115,20 @@ class Context:
         old = self.lab.sysctl(host, name)
         self.lab.sysctl(host, name, value)
         self.defer(self.lab.sysctl, host, name, old)
+
+    def receive_as(self, mode, host, *devs):
+        """Let packets that come in by these devices look as from other hardware ("complete", "lro") or have a socket.
+
+        Lasts until the case ends; one mode at a time. Returns a function that counts the packets that had the look.
+        """
+        if os.path.exists("/sys/module/rlvs_receive"):
+            modprobe_insmod("rmmod", "rlvs_receive")
+        else:
+            self.defer(modprobe_insmod, "rmmod", "rlvs_receive")
+        with self.lab.inside(host):
+            modprobe_insmod("insmod", self.receiver, f"mode={mode}", "devs=" + ",".join(devs))
+
+        def handled():
+            with open("/sys/module/rlvs_receive/parameters/handled", encoding="ascii") as file:
+                return int(file.read())
+        return handled

@@ -127,6 +127,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("rlvs", "ipvs"), default="rlvs")
     parser.add_argument("--module", default=Rlvs.module, help="another build of rlvs.ko")
+    parser.add_argument("--receive", default=Context.receiver, help="another build of rlvs_receive.ko")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("patterns", nargs="*")
     return parser.parse_args()
@@ -142,7 +143,7 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGALRM, expired)
     lab = Lab()
-    Rlvs.module = options.module
+    Rlvs.module, Context.receiver = options.module, options.receive
     backend = (Rlvs if options.backend == "rlvs" else Ipvs)(lab)
     backend.load()
     servers, console = Servers(lab), Console()
