@@ -52,9 +52,14 @@ bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len)
 	return pskb_may_pull(skb, len);
 }
 
-/* The first @len bytes can be changed without anybody else seeing it. */
+/*
+ * The first @len bytes can be changed without anybody else seeing it. What a
+ * device has summed up is no longer what the packet will be: the host's own
+ * sockets would take the sum for theirs. (Those that leave lose it anyway.)
+ */
 bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len)
 {
+	skb_forward_csum(skb);
 	return skb_ensure_writable(skb, len) == 0;
 }
 

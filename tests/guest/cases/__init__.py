@@ -2,4 +2,4 @@
 """The cases, a file for each theme, in the order in which they run."""
 
 from cases import paths, early, icmp, mtu, schedulers, change, counters, fullnat, limits  # noqa: F401
-from cases import oddities, tool, bad_tool, bad_netlink, lifecycle  # noqa: F401
+from cases import oddities, checksums, tool, bad_tool, bad_netlink, lifecycle  # noqa: F401
