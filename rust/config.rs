@@ -30,13 +30,13 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The defaults of a namespace.
-    pub(crate) fn new(net: Net) -> Result<Self> {
+    /// The defaults of a namespace; `changed` follows when somebody writes `early`.
+    pub(crate) fn new(net: Net, changed: fn(&Net)) -> Result<Self> {
         let conn_max = default_conn_max();
         // Whoever only rules a container does not rule the machine's memory.
         let conn_limit = if host::owns(net) { MAX_CONNS } else { conn_max };
         let values = Values::new([
-            Value::new(c"early", 1, Bound::At(0), Bound::At(1)),
+            Value::new(c"early", 1, Bound::At(0), Bound::At(1)).watched(net, changed),
             Value::new(c"conn_max", conn_max, Bound::At(1), Bound::At(conn_limit)),
             Value::new(c"lport_min", 5000, Bound::At(1), Bound::Of(LPORT_MAX)),
             Value::new(

@@ -9,14 +9,17 @@ use kernel::prelude::*;
 use crate::config::Config;
 use crate::control::sysctl::Sysctls;
 use crate::datapath;
-use crate::flow::paths::Paths;
+use crate::flow::gate::Gate;
+use crate::flow::ways::Ways;
 use crate::flow::{Family, FlowTable};
 use crate::service::Services;
 use crate::sys::hook::Point;
-use crate::sys::netdev::DeviceGone;
+use crate::sys::netdev::Departures;
 use crate::sys::netns::{self, Net, PerNet};
 use crate::sys::random;
 use crate::sys::rcu;
+use crate::sys::skb::NotReady;
+use crate::sys::tally::{self, Tally};
 use crate::sys::time::{Jiffies, HZ};
 use crate::sys::worker::Job;
 
@@ -29,6 +32,58 @@ pub(crate) struct Drops {
     pub(crate) ports: AtomicU64,
     /// No memory.
     pub(crate) nomem: AtomicU64,
+}
+
+/// Why a packet of a known flow does not go early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It has SYN.
+    Syn,
+    /// No packet of its side has come out behind the host's rules yet.
+    Unmarked,
+    /// It came in by another interface than those that have.
+    Interface,
+    /// IPsec has policies.
+    Policy,
+    /// The way out is not known, or not any more, or leads to this host.
+    Path,
+    /// It is too large for the way out.
+    Size,
+    /// Its TTL or hop limit has run out.
+    Ttl,
+    /// It has options or extension headers, or came in fragments.
+    Form,
+    /// The kernel would not forward it either.
+    Refused,
+    /// Connection tracking has to see it.
+    Tracking,
+}
+
+impl From<NotReady> for Why {
+    fn from(reason: NotReady) -> Self {
+        match reason {
+            NotReady::Refused => Self::Refused,
+            NotReady::Interface => Self::Interface,
+            NotReady::Path => Self::Path,
+            NotReady::Size => Self::Size,
+        }
+    }
+}
+
+/// Packets of known flows that did not go early, by reason.
+pub(crate) struct Late(Tally);
+
+impl Late {
+    /// Counts one.
+    #[cold]
+    pub(crate) fn count(&self, why: Why) {
+        self.0.count(why as usize);
+    }
+
+    /// So many there were, each at its reason's number.
+    pub(crate) fn read(&self) -> [u64; tally::SIZE] {
+        self.0.read()
+    }
 }
 
 /// What a network namespace has of rlvs; fields stand in drop order.
@@ -45,8 +100,13 @@ pub(crate) struct Director {
     /// Services and their destinations.
     #[pin]
     pub(crate) services: Services,
-    /// The ways back to the clients.
-    pub(crate) paths: Paths,
+    /// The ways that packets take.
+    pub(crate) ways: Ways,
+    /// Whether anybody may go early, and which marks count.
+    #[pin]
+    pub(crate) gate: Gate,
+    /// Packets of known flows that did not go early, by reason.
+    pub(crate) late: Late,
     /// New connections that were turned away.
     pub(crate) drops: Drops,
     progress4: AtomicUsize,
@@ -61,7 +121,19 @@ impl Director {
 
     /// Starts looking at the packets of a family, unless that is so already. Sleeps.
     pub(crate) fn enable(&self, v6: bool) -> Result {
-        netns::enable::<Self>(&self.net, v6)
+        netns::enable::<Self>(&self.net, v6)?;
+        self.open_gate();
+        Ok(())
+    }
+
+    /// Makes all marks void; those that are earned from now on count. Sleeps.
+    pub(crate) fn recheck(&self) {
+        self.gate.close();
+        self.open_gate();
+    }
+
+    fn open_gate(&self) {
+        self.gate.open(|| self.config.early());
     }
 
     /// Makes the worker run now; callable from softirqs.
@@ -84,16 +156,24 @@ impl Director {
     }
 }
 
+/// What follows when somebody writes `early`.
+fn recheck(net: &Net) {
+    if let Some(director) = netns::get::<Director>(net) {
+        director.recheck();
+    }
+}
+
 impl PerNet for Director {
     const HOOKS4: &'static [Point<Self>] = datapath::HOOKS4;
     const HOOKS6: &'static [Point<Self>] = datapath::HOOKS6;
 
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
-        let config = Config::new(net)?;
+        let config = Config::new(net, recheck)?;
         let sysctls = Sysctls::new(net, &config)?;
         let flows4 = FlowTable::new(random::words())?;
         let flows6 = FlowTable::new(random::words())?;
-        let paths = Paths::new()?;
+        let ways = Ways::new()?;
+        let late = Late(Tally::new()?);
         Ok(try_pin_init!(Self {
             net,
             _sysctls: sysctls,
@@ -101,7 +181,9 @@ impl PerNet for Director {
             flows4,
             flows6,
             services <- Services::new(),
-            paths,
+            ways,
+            gate <- Gate::new(),
+            late,
             drops: Drops::default(),
             progress4: AtomicUsize::new(0),
             progress6: AtomicUsize::new(0),
@@ -109,11 +191,18 @@ impl PerNet for Director {
     }
 }
 
-impl DeviceGone for Director {
+impl Departures for Director {
     /// Routes are kept, and a route may hold its device.
     fn device_gone(&self) {
-        self.paths.clear();
+        self.gate.close();
+        self.ways.clear();
         self.services.forget_paths();
+        self.wake_worker();
+    }
+
+    fn address_gone(&self) {
+        self.gate.close();
+        self.wake_worker();
     }
 }
 
@@ -122,7 +211,8 @@ impl Job for Director {
     fn run(&self) -> Jiffies {
         collect(&self.config, &self.flows4, &self.progress4);
         collect(&self.config, &self.flows6, &self.progress6);
-        rcu::read(|rcu| self.paths.sweep(rcu));
+        rcu::read(|rcu| self.ways.sweep(rcu));
+        self.open_gate();
         self.services.sweep();
         Jiffies(HZ / 4)
     }

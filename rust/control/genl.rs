@@ -42,6 +42,7 @@ impl Family for Rlvs {
         (cmd::DEL_LADDR, Mode::Do),
         (cmd::GET_LADDR, Mode::Dump),
         (cmd::GET_CONN, Mode::Dump),
+        (cmd::RECHECK, Mode::Do),
     ];
 
     fn run(request: &Request<'_>) -> Result {
@@ -107,6 +108,10 @@ fn run(request: &Request<'_>) -> Result<(), Fault> {
         cmd::ZERO => zero(director, &top),
         cmd::FLUSH => {
             director.services.flush();
+            Ok(())
+        }
+        cmd::RECHECK => {
+            director.recheck();
             Ok(())
         }
         cmd::NEW_DAEMON | cmd::DEL_DAEMON | cmd::GET_DAEMON => Err(no_daemons()),

@@ -13,9 +13,11 @@ use crate::service::{Entry, LocalAddr, Member};
 use crate::state::tcp::State;
 use crate::state::Timeouts;
 use crate::sys::genl::Message;
+use crate::sys::route::has_policies;
 use crate::sys::stats::Counts;
 use crate::wire::uapi::{
-    af, attr, conn, dest, info, laddr, proto, stats, svc, svc_flags, tun, ADDR_LEN, IPVS_VERSION,
+    af, attr, conn, dest, early, info, laddr, late, proto, stats, svc, svc_flags, tun, ADDR_LEN,
+    IPVS_VERSION,
 };
 
 /// The version of this module.
@@ -159,7 +161,26 @@ pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
     m.u64(info::DROP_LIMIT, drops.limit.load(Ordering::Relaxed))?;
     m.u64(info::DROP_PORTS, drops.ports.load(Ordering::Relaxed))?;
     m.u64(info::DROP_NOMEM, drops.nomem.load(Ordering::Relaxed))?;
-    m.str(info::MODULE_VERSION, VERSION)
+    m.str(info::MODULE_VERSION, VERSION)?;
+    m.u32(info::EARLY, early_state(director))?;
+    m.nest(info::LATE, |m| {
+        let counts = director.late.read();
+        let mut rows = (1..).zip(counts).take(late::REASONS.len());
+        rows.try_for_each(|(number, count)| m.u64(number, count))
+    })
+}
+
+/// One of [`early`].
+fn early_state(director: &Director) -> u32 {
+    if !director.config.early() {
+        early::SWITCHED_OFF
+    } else if has_policies(director.net()) {
+        early::POLICIES
+    } else if director.gate.stamp().is_none() {
+        early::PAUSED
+    } else {
+        early::ON
+    }
 }
 
 fn family(addr: IpAddr) -> u16 {

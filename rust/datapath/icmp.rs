@@ -4,6 +4,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::known::is_let_in;
 use super::Stack;
 use crate::director::Director;
 use crate::flow::Flow;
@@ -11,19 +12,23 @@ use crate::forward::{self, nat};
 use crate::packet::icmp::{Quote, TunnelQuote};
 use crate::packet::{ipv4, tunnel, Parsed};
 use crate::sys::index::Side;
-use crate::sys::route::{addr_type, AddrType, Query};
+use crate::sys::route::{addr_type, AddrType, Hints, Path, Query, Route};
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
 /// Sends an error about a packet of a known flow to the one who sent that packet.
 pub(crate) fn error<A: Stack>(
     director: &Director,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
     quote: &Quote<A>,
 ) -> Verdict {
     let rcu = packet.rcu();
     let back = quote.context.tuple.reversed();
-    match A::flows(director).find_tuple(rcu, back, quote.context.proto) {
+    let found = A::flows(director).find_tuple(rcu, back, quote.context.proto);
+    if found.is_some() && !is_let_in::<A>(&mut packet) {
+        return packet.drop();
+    }
+    match found {
         Some((flow, Side::First)) => to_server(director, packet, flow, quote),
         Some((flow, Side::Second)) => to_client(director, packet, flow, quote),
         None => packet.accept(),
@@ -86,13 +91,12 @@ pub(crate) fn tunnel_error<'a, A: Stack>(
     let query = Query {
         to: service,
         from: None,
-        mark: 0,
+        hints: Hints::default(),
         next_hop: false,
     };
     // The packet inside came here for the service; the family of its route must be its own.
-    if let Some((path, ..)) = director.paths.find(packet.rcu(), net, query) {
-        if packet.strip(header, quote.inner_v6) {
-            packet.set_route(path);
+    if let Some(path) = Path::find(net, query) {
+        if packet.strip(header, quote.inner_v6) && packet.set_route(&Route::Own(path)) {
             relay(&mut packet, quote);
         }
     }

@@ -3,12 +3,14 @@
 //! A packet of a known flow, at the hooks where IPVS works.
 
 use super::Stack;
-use crate::director::Director;
+use crate::director::{Director, Why};
 use crate::flow::Flow;
-use crate::forward;
+use crate::forward::{self, earn};
 use crate::packet::{proto, Context};
+use crate::state::tcp;
+use crate::sys::hook::Place;
 use crate::sys::index::Side;
-use crate::sys::skb::{Packet, Verdict};
+use crate::sys::skb::{Packet, Tracking, Verdict};
 
 /// TCP flags of a first packet, and those that tell it from a second one.
 const SYN: u8 = 0x02;
@@ -31,7 +33,7 @@ pub(crate) fn starts_over<A: Stack>(flow: &Flow<A>, side: Side, context: &Contex
 /// Sends a client's packet to the real server.
 pub(crate) fn request<A: Stack>(
     director: &Director,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
@@ -39,21 +41,66 @@ pub(crate) fn request<A: Stack>(
         // As IPVS: the flow gets no more packets and expires.
         return packet.drop();
     }
+    if !passes(director, &mut packet, flow, context, Side::First) {
+        return packet.drop();
+    }
     flow.dest.stats.packet_in(packet.len());
-    flow.touch(Side::First, context.flags);
     forward::request(director, packet, flow, context)
 }
 
 /// Sends a real server's packet to the client.
 pub(crate) fn reply<A: Stack>(
     director: &Director,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
+    if !passes(director, &mut packet, flow, context, Side::Second) {
+        return packet.drop();
+    }
     if flow.dest.available() {
         flow.dest.stats.packet_out(packet.len());
     }
-    flow.touch(Side::Second, context.flags);
     forward::nat::reply(director, packet, flow, context)
+}
+
+/// What every packet of a flow goes through that goes the ordinary way. False: drop it.
+fn passes<A: Stack>(
+    director: &Director,
+    packet: &mut Packet<'_>,
+    flow: &Flow<A>,
+    context: &Context<A>,
+    side: Side,
+) -> bool {
+    if !is_let_in::<A>(packet) {
+        return false;
+    }
+    if packet.place() == Place::LocalIn && flow.is_fullnat() {
+        match packet.arrive() {
+            Tracking::None => {}
+            Tracking::Tracked => flow.show(side),
+            Tracking::Refused => return false,
+        }
+    }
+    if flow.touch(side, context.flags) {
+        earn::reconsider(director, packet, flow, side);
+    }
+    if director.gate.stamp().is_some() {
+        note(director, packet, context);
+    }
+    true
+}
+
+/// Whether IPsec's policies let the host take a packet in: the socket that asks them is passed by.
+pub(crate) fn is_let_in<A: Stack>(packet: &mut Packet<'_>) -> bool {
+    packet.place() != Place::LocalIn || packet.is_let_in(A::V6)
+}
+
+/// Counts why the packet was not even looked up early.
+fn note<A: Stack>(director: &Director, packet: &Packet<'_>, context: &Context<A>) {
+    if tcp::opens(context.flags) {
+        director.late.count(Why::Syn);
+    } else if A::parse_plain(packet.bytes()).is_none() {
+        director.late.count(Why::Form);
+    }
 }

@@ -23,7 +23,11 @@ impl<A: Stack> Hook for LocalOut<A> {
 
     fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
         let facts = packet.facts();
-        if facts.marked() || !facts.routed() || facts.nodefrag() {
+        if facts.marked() {
+            packet.keep_addresses();
+            return packet.accept();
+        }
+        if !facts.routed() || facts.nodefrag() {
             return packet.accept();
         }
         match parse::<A>(&mut packet) {

@@ -15,6 +15,7 @@ pub(crate) mod icmp;
 pub(crate) mod known;
 pub(crate) mod local_in;
 pub(crate) mod local_out;
+pub(crate) mod postrouting;
 pub(crate) mod prerouting;
 pub(crate) mod schedule;
 
@@ -23,12 +24,13 @@ pub(crate) const HOOKS4: &[Point<Director>] = &points::<Ipv4Addr>();
 /// The hooks of IPv6.
 pub(crate) const HOOKS6: &[Point<Director>] = &points::<Ipv6Addr>();
 
-const fn points<A: Stack>() -> [Point<Director>; 4] {
+const fn points<A: Stack>() -> [Point<Director>; 5] {
     [
         Point::new::<prerouting::PreRouting<A>>(A::V6),
         Point::new::<local_in::LocalIn<A>>(A::V6),
         Point::new::<forward::Forward<A>>(A::V6),
         Point::new::<local_out::LocalOut<A>>(A::V6),
+        Point::new::<postrouting::PostRouting<A>>(A::V6),
     ]
 }
 

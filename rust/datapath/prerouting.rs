@@ -6,9 +6,12 @@ use core::marker::PhantomData;
 
 use super::known::opens;
 use super::Stack;
-use crate::director::Director;
-use crate::forward;
+use crate::director::{Director, Why};
+use crate::flow::ways::Way;
+use crate::flow::Flow;
+use crate::forward::{self, stay};
 use crate::packet::Context;
+use crate::state::tcp;
 use crate::sys::hook::{Hook, Place};
 use crate::sys::index::Side;
 use crate::sys::skb::{Packet, Verdict};
@@ -26,34 +29,68 @@ impl<A: Stack> Hook for PreRouting<A> {
     const PRIORITY: i32 = PRIORITY;
 
     fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
-        if A::flows(director).len() == 0 || !director.config.early() {
+        let Some(stamp) = director.gate.stamp() else {
+            return packet.accept();
+        };
+        if A::flows(director).len() == 0 {
             return packet.accept();
         }
         packet.have(A::PLAIN);
         match A::parse_plain(packet.bytes()) {
-            Some(context) if opens(&context) => {
-                // Scheduled at LOCAL_IN; until then its place in the table is on its way.
-                A::flows(director).announce(packet.rcu(), &context);
+            Some(context) if tcp::opens(context.flags) => {
+                if opens(&context) {
+                    // Scheduled at LOCAL_IN; until then its place in the table is on its way.
+                    A::flows(director).announce(packet.rcu(), &context);
+                }
                 packet.accept()
             }
-            Some(context) if context.ttl > 1 => known(director, packet, &context),
-            _ => packet.accept(),
+            Some(context) => known(director, packet, &context, stamp),
+            None => packet.accept(),
         }
     }
 }
 
 /// Sends a packet of a known flow on; whatever is out of the ordinary goes the ordinary way.
 #[inline(always)]
-fn known<A: Stack>(director: &Director, packet: Packet<'_>, context: &Context<A>) -> Verdict {
+fn known<A: Stack>(
+    director: &Director,
+    packet: Packet<'_>,
+    context: &Context<A>,
+    stamp: u32,
+) -> Verdict {
     let rcu = packet.rcu();
     let Some((flow, side)) = A::flows(director).find(rcu, context) else {
         return packet.accept();
     };
-    if !flow.may_go_early(side) || !flow.dest.available() {
-        return packet.accept();
+    let way = director.ways.get(rcu, flow.ticket(side));
+    let Some(way) = way.filter(|way| way.has(stamp)) else {
+        return stay(director, packet, Why::Unmarked);
+    };
+    match obstacle(flow, side, way, &packet, context) {
+        Some(why) => stay(director, packet, why),
+        None if side == Side::First => forward::request_early(director, packet, flow, context, way),
+        None => forward::nat::reply_early(director, packet, flow, context, way),
     }
-    match side {
-        Side::First => forward::request_early(packet, flow, context),
-        Side::Second => forward::nat::reply_early(director, packet, flow, context),
+}
+
+/// Why a packet can't go early by `way`, as far as the packet itself tells.
+#[inline(always)]
+fn obstacle<A: Stack>(
+    flow: &Flow<A>,
+    side: Side,
+    way: &Way,
+    packet: &Packet<'_>,
+    context: &Context<A>,
+) -> Option<Why> {
+    if context.ttl <= 1 {
+        Some(Why::Ttl)
+    } else if !flow.dest.available() {
+        Some(Why::Path)
+    } else if flow.must_show(side, context.flags) {
+        Some(Why::Tracking)
+    } else if side == Side::Second && A::class(packet.bytes()) != way.class {
+        Some(Why::Interface)
+    } else {
+        None
     }
 }

@@ -46,6 +46,9 @@ fn begin<A: Stack>(
     context: &Context<A>,
     service: &Service,
 ) -> Verdict {
+    if !known::is_let_in::<A>(&mut packet) {
+        return packet.drop();
+    }
     let rcu = packet.rcu();
     let key = sched::Key {
         src: context.tuple.src.into(),
@@ -59,7 +62,8 @@ fn begin<A: Stack>(
     if at_limit(director) {
         return refuse(packet, &director.drops.limit);
     }
-    match make_flow(context, &pick) {
+    let link = packet.link(A::V6);
+    match make_flow(context, &pick, link) {
         Some(flow) => enter(director, packet, context, flow),
         None => refuse(packet, &director.drops.ports),
     }
@@ -76,7 +80,7 @@ fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
 
 /// The flow from the packet's addresses to the picked destination.
 #[inline(always)]
-fn make_flow<A: Stack>(context: &Context<A>, pick: &Pick<'_>) -> Option<Flow<A>> {
+fn make_flow<A: Stack>(context: &Context<A>, pick: &Pick<'_>, link: u32) -> Option<Flow<A>> {
     let request = context.tuple;
     let dest = pick.dest;
     let method = dest.method();
@@ -92,17 +96,17 @@ fn make_flow<A: Stack>(context: &Context<A>, pick: &Pick<'_>) -> Option<Flow<A>>
         sport: dport,
         dport: request.sport,
     };
-    let mut extra = None;
+    let mut ports = None;
     if u32::from(method) == fwd::FULLNAT {
         let Local { addr, port, set } = pick.local()?;
         reply.dst = A::of(addr)?;
         reply.dport = port;
-        extra = Extra::new(set.clone());
-        if extra.is_none() {
-            set.give(port);
-            return None;
-        }
+        ports = Some(set);
     }
+    let extra = match (ports, link) {
+        (None, 0) => None,
+        (ports, link) => Some(Extra::boxed(ports, link, reply.dport)?),
+    };
     let key = Key {
         tuple: request,
         proto: context.proto,

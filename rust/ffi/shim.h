@@ -43,6 +43,18 @@ struct rlvs_stats *rlvs_stats_alloc(void);
 void rlvs_stats_free(struct rlvs_stats *stats);
 void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum);
 
+#define RLVS_TALLY 16
+
+/* A set of plain counters. */
+struct rlvs_tally {
+	unsigned long long n[RLVS_TALLY];
+};
+
+struct rlvs_tally *rlvs_tally_alloc(void);
+void rlvs_tally_free(struct rlvs_tally *tally);
+void rlvs_tally_add(struct rlvs_tally *tally, u32 index);
+void rlvs_tally_read(const struct rlvs_tally *tally, struct rlvs_tally *sum);
+
 struct rlvs_worker *rlvs_worker_start(unsigned long (*run)(void *data),
 				      void *data);
 void rlvs_worker_kick(struct rlvs_worker *worker, unsigned long delay);
@@ -60,7 +72,18 @@ void rlvs_cond_resched(void);
 #define RLVS_SKB_ROUTED 16
 #define RLVS_SKB_NODEFRAG 32
 
+/* Where a packet came in, and its mark. */
+struct rlvs_origin {
+	u32 iif;
+	u32 mark;
+};
+
 u32 rlvs_skb_facts(const struct sk_buff *skb);
+void rlvs_skb_origin(const struct sk_buff *skb, bool v6,
+		     struct rlvs_origin *origin);
+u32 rlvs_skb_link(const struct sk_buff *skb, bool v6);
+u32 rlvs_skb_vrf(struct net *net, const struct sk_buff *skb, u32 link);
+struct dst_entry *rlvs_skb_hold_dst(const struct sk_buff *skb);
 bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len);
 bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len);
 bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu);
@@ -78,16 +101,32 @@ bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6);
 
 #define RLVS_ROUTE_LOCAL 1
 #define RLVS_ROUTE_DIRECT 2
-#define RLVS_ROUTE_LOOPBACK 4
+#define RLVS_ROUTE_POLICED 4
+
+/* What a route is asked for, besides the addresses. */
+struct rlvs_query {
+	u32 mark;
+	u32 l3mdev;
+	u32 oif;
+	__be16 sport;
+	__be16 dport;
+	u8 proto;
+	u8 tos;
+	bool known_nh;
+	bool want_saddr;
+};
 
 struct dst_entry *rlvs_route4(struct net *net, __be32 daddr, __be32 *saddr,
-			      u32 mark, u8 tos, bool known_nh, bool want_saddr);
+			      const struct rlvs_query *query);
 struct dst_entry *rlvs_route6(struct net *net, const struct in6_addr *daddr,
-			      struct in6_addr *saddr, u32 mark, bool known_nh,
-			      bool want_saddr);
+			      struct in6_addr *saddr,
+			      const struct rlvs_query *query);
+bool rlvs_route_ruled(struct net *net, bool v6);
+bool rlvs_policed(const struct net *net);
+bool rlvs_route_hold(struct dst_entry *dst);
 void rlvs_route_put(struct dst_entry *dst);
-u32 rlvs_route_cookie(const struct dst_entry *dst, bool v6);
-u32 rlvs_route_flags(const struct dst_entry *dst, bool v6);
+u32 rlvs_route_cookie(const struct dst_entry *dst);
+u32 rlvs_route_flags(const struct net *net, const struct dst_entry *dst);
 #define RLVS_ADDR_OTHER 0
 #define RLVS_ADDR_LOCAL 1
 #define RLVS_ADDR_UNICAST 2
@@ -101,32 +140,53 @@ void rlvs_defrag6_put(struct net *net);
 
 #define RLVS_EARLY_PARTIAL 0x80000000
 
+/* Why a packet can't go early; below the smallest MTU. */
+#define RLVS_EARLY_REFUSED 1
+#define RLVS_EARLY_INTERFACE 2
+#define RLVS_EARLY_PATH 3
+#define RLVS_EARLY_SIZE 4
+#define RLVS_EARLY_REASONS 16
+
 void rlvs_stats_conn(struct rlvs_stats *stats);
 void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes);
 void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes);
 u32 rlvs_route_check(struct dst_entry *dst, u32 cookie);
-u32 rlvs_early_ready(struct sk_buff *skb, struct dst_entry *dst, u32 cookie,
-		     u32 spare, u32 len);
-void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
+u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
+		     struct dst_entry *dst, u32 cookie, u32 spare, u32 len);
+void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst, u32 mark,
 		     struct rlvs_stats *stats, u32 bytes, bool out);
 void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst);
 void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst);
 
-/* shim_netdev.c: being told of network devices that go */
+/* shim_xfrm.c: IPsec's policies */
 
-struct rlvs_watch *rlvs_watch_start(void (*gone)(struct net *net));
+bool rlvs_policy_in(struct sk_buff *skb, bool v6);
+bool rlvs_policy_out(struct net *net, struct sk_buff *skb);
+
+/* shim_ct.c: connection tracking */
+
+#define RLVS_CT_NONE 0
+#define RLVS_CT_TRACKED 1
+#define RLVS_CT_DROP 2
+
+u32 rlvs_ct_arrive(struct sk_buff *skb);
+void rlvs_ct_keep(struct sk_buff *skb);
+bool rlvs_ct_settled(struct sk_buff *skb);
+
+/* shim_netdev.c: being told of network devices and addresses that go */
+
+struct rlvs_watch *rlvs_watch_start(void (*gone)(struct net *net, bool device));
 void rlvs_watch_stop(struct rlvs_watch *watch);
 
 /* shim_xmit.c: sending a packet on its way */
 
-void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
-		    struct dst_entry *dst);
-void rlvs_xmit_out6(struct net *net, struct sk_buff *skb,
-		    struct dst_entry *dst);
-void rlvs_xmit_tunnel4(struct net *net, struct sk_buff *skb,
-		       struct dst_entry *dst);
-void rlvs_xmit_tunnel6(struct net *net, struct sk_buff *skb,
-		       struct dst_entry *dst);
+bool rlvs_xmit_is_straight(struct net *net, const struct sk_buff *skb,
+			   struct dst_entry *dst);
+void rlvs_xmit_straight(struct sk_buff *skb, struct dst_entry *dst);
+void rlvs_xmit_out(struct net *net, struct sk_buff *skb, struct dst_entry *dst,
+		   bool tracked);
+void rlvs_xmit_tunnel(struct net *net, struct sk_buff *skb,
+		      struct dst_entry *dst);
 u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	       bool outer_v6, bool inner_v6);
 void rlvs_seal4(struct net *net, struct sk_buff *skb);

@@ -118,6 +118,37 @@ void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum)
 	}
 }
 
+static struct rlvs_tally __percpu *tally_percpu(const struct rlvs_tally *tally)
+{
+	return (struct rlvs_tally __percpu *)(unsigned long)tally;
+}
+
+struct rlvs_tally *rlvs_tally_alloc(void)
+{
+	return (struct rlvs_tally *)(unsigned long)
+		alloc_percpu_gfp(struct rlvs_tally, GFP_KERNEL_ACCOUNT);
+}
+
+void rlvs_tally_free(struct rlvs_tally *tally)
+{
+	free_percpu(tally_percpu(tally));
+}
+
+void rlvs_tally_add(struct rlvs_tally *tally, u32 index)
+{
+	this_cpu_inc(tally_percpu(tally)->n[index % RLVS_TALLY]);
+}
+
+void rlvs_tally_read(const struct rlvs_tally *tally, struct rlvs_tally *sum)
+{
+	int cpu, i;
+
+	for_each_possible_cpu(cpu)
+		for (i = 0; i < RLVS_TALLY; i++)
+			sum->n[i] += READ_ONCE(
+				per_cpu_ptr(tally_percpu(tally), cpu)->n[i]);
+}
+
 struct rlvs_worker {
 	struct delayed_work work;
 	unsigned long (*run)(void *data);

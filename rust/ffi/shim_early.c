@@ -67,25 +67,54 @@ u32 rlvs_route_check(struct dst_entry *dst, u32 cookie)
 	return dst->ops->family == AF_INET ? mtu4(dst) : mtu6(dst, cookie);
 }
 
+/* What a bridge would only pass on is not this host's, even if it has a hook look at it. */
+static bool bridged(const struct sk_buff *skb)
+{
+#if IS_ENABLED(CONFIG_BRIDGE_NETFILTER)
+	return skb_ext_exist(skb, SKB_EXT_BRIDGE_NF);
+#else
+	return false;
+#endif
+}
+
+/* Several packets that the card has put together for the host itself (LRO). */
+static bool merged(const struct sk_buff *skb)
+{
+	return unlikely(skb->data_len) && skb_shinfo(skb)->gso_size &&
+	       !skb_shinfo(skb)->gso_type;
+}
+
+/* As ip_forward() and more: what it would not pass on is not taken. */
+static bool refused(const struct sk_buff *skb)
+{
+	return skb->pkt_type != PACKET_HOST || skb->ipvs_property || skb->sk ||
+	       bridged(skb) || merged(skb);
+}
+
 /*
  * Whether a packet may be changed and go out by @dst, with @spare bytes more, past
- * routing and the other hooks: it was sent to this host's link address, nobody is
- * done with it, the way is up to date and wide enough, and the first @len bytes
- * are the packet's own. Returns the way's MTU, with RLVS_EARLY_PARTIAL if the
- * checksum is left to the device; 0: no.
+ * routing and the other hooks: the kernel would pass it on, it comes from where
+ * those came that went the ordinary way, the way out is up to date and wide
+ * enough, and the first @len bytes are the packet's own. Returns the way's MTU,
+ * with RLVS_EARLY_PARTIAL if the checksum is left to the device; or why not.
  */
-u32 rlvs_early_ready(struct sk_buff *skb, struct dst_entry *dst, u32 cookie,
-		     u32 spare, u32 len)
+u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
+		     struct dst_entry *dst, u32 cookie, u32 spare, u32 len)
 {
 	u32 mtu;
 
-	if (skb->pkt_type != PACKET_HOST || skb->ipvs_property)
-		return 0;
+	if (unlikely(refused(skb)))
+		return RLVS_EARLY_REFUSED;
+	if (unlikely(skb->dev->ifindex != origin->iif ||
+		     (skb->mark && skb->mark != origin->mark)))
+		return RLVS_EARLY_INTERFACE;
 	mtu = rlvs_route_check(dst, cookie);
+	if (unlikely(!mtu))
+		return RLVS_EARLY_PATH;
 	if (unlikely(mtu <= spare || !rlvs_skb_fits(skb, mtu - spare)))
-		return 0;
+		return RLVS_EARLY_SIZE;
 	if (unlikely(skb_ensure_writable(skb, len)))
-		return 0;
+		return RLVS_EARLY_REFUSED;
 	return skb->ip_summed == CHECKSUM_PARTIAL ? mtu | RLVS_EARLY_PARTIAL : mtu;
 }
 
@@ -136,10 +165,14 @@ void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
 	pass_on(skb, ip_neigh_gw6(dst->dev, nexthop), false);
 }
 
-/* Counts a packet of @bytes from the client (@out: to it) and hands it over. */
-void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
+/*
+ * Counts a packet of @bytes from the client (@out: to it) and hands it over, with
+ * the mark that those had at their end that went the ordinary way.
+ */
+void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst, u32 mark,
 		     struct rlvs_stats *stats, u32 bytes, bool out)
 {
+	skb->mark = mark;
 	if (out)
 		rlvs_stats_out(stats, bytes);
 	else

@@ -9,51 +9,64 @@
 #include <net/ip6_route.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/route.h>
+#include <net/xfrm.h>
 
 #include "shim.h"
 
 /*
- * With @want_saddr, *@saddr receives the source address that the host would
- * use; otherwise *@saddr takes part in the lookup.
+ * With want_saddr, *@saddr receives the source address that the host would use;
+ * otherwise *@saddr takes part in the lookup.
  */
 struct dst_entry *rlvs_route4(struct net *net, __be32 daddr, __be32 *saddr,
-			      u32 mark, u8 tos, bool known_nh, bool want_saddr)
+			      const struct rlvs_query *query)
 {
 	struct flowi4 fl4 = {
 		.daddr = daddr,
-		.saddr = want_saddr ? 0 : *saddr,
-		.flowi4_mark = mark,
-		.flowi4_dscp = inet_dsfield_to_dscp(tos),
+		.saddr = query->want_saddr ? 0 : *saddr,
+		.flowi4_oif = query->oif,
+		.flowi4_l3mdev = query->l3mdev,
+		.flowi4_mark = query->mark,
+		.flowi4_dscp = inet_dsfield_to_dscp(query->tos),
+		.flowi4_proto = query->proto,
+		.fl4_sport = query->sport,
+		.fl4_dport = query->dport,
 		.flowi4_flags = FLOWI_FLAG_ANYSRC |
-				(known_nh ? FLOWI_FLAG_KNOWN_NH : 0),
+				(query->known_nh ? FLOWI_FLAG_KNOWN_NH : 0),
 	};
-	struct rtable *rt = ip_route_output_key(net, &fl4);
+	/* Without a look at IPsec: each packet is shown to the policies itself. */
+	struct rtable *rt = __ip_route_output_key(net, &fl4);
 
 	if (IS_ERR(rt))
 		return NULL;
-	if (want_saddr)
+	if (query->want_saddr)
 		*saddr = fl4.saddr;
 	return &rt->dst;
 }
 
 struct dst_entry *rlvs_route6(struct net *net, const struct in6_addr *daddr,
-			      struct in6_addr *saddr, u32 mark, bool known_nh,
-			      bool want_saddr)
+			      struct in6_addr *saddr,
+			      const struct rlvs_query *query)
 {
 	struct flowi6 fl6 = {
 		.daddr = *daddr,
-		.flowi6_mark = mark,
+		.flowi6_oif = query->oif,
+		.flowi6_l3mdev = query->l3mdev,
+		.flowi6_mark = query->mark,
+		.flowlabel = ip6_make_flowinfo(query->tos, 0),
+		.flowi6_proto = query->proto,
+		.fl6_sport = query->sport,
+		.fl6_dport = query->dport,
 		.flowi6_flags = FLOWI_FLAG_ANYSRC |
-				(known_nh ? FLOWI_FLAG_KNOWN_NH : 0),
+				(query->known_nh ? FLOWI_FLAG_KNOWN_NH : 0),
 	};
 	struct dst_entry *dst;
 
-	if (!want_saddr)
+	if (!query->want_saddr)
 		fl6.saddr = *saddr;
 	dst = ip6_route_output(net, NULL, &fl6);
 	if (dst->error)
 		goto fail;
-	if (want_saddr) {
+	if (query->want_saddr) {
 		if (ipv6_addr_any(&fl6.saddr) &&
 		    ipv6_dev_get_saddr(net, ip6_dst_idev(dst)->dev, daddr, 0,
 				       &fl6.saddr) < 0)
@@ -66,30 +79,77 @@ fail:
 	return NULL;
 }
 
+/* Whether routing rules of the operator's may ask for more than the addresses. */
+bool rlvs_route_ruled(struct net *net, bool v6)
+{
+#ifdef CONFIG_IP_MULTIPLE_TABLES
+	if (!v6)
+		return net->ipv4.fib_has_custom_rules;
+#endif
+	return v6 && fib6_has_custom_rules(net);
+}
+
+/* Whether IPsec policies may have a say about packets of the namespace. */
+bool rlvs_policed(const struct net *net)
+{
+#ifdef CONFIG_XFRM
+	static const u8 dirs[] = { XFRM_POLICY_IN, XFRM_POLICY_OUT,
+				   XFRM_POLICY_FWD };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (READ_ONCE(net->xfrm.policy_count[dirs[i]]) ||
+		    READ_ONCE(net->xfrm.policy_default[dirs[i]]) !=
+			    XFRM_USERPOLICY_ACCEPT)
+			return true;
+#endif
+	return false;
+}
+
+bool rlvs_route_hold(struct dst_entry *dst)
+{
+	return dst_hold_safe(dst);
+}
+
 void rlvs_route_put(struct dst_entry *dst)
 {
 	dst_release(dst);
 }
 
-u32 rlvs_route_cookie(const struct dst_entry *dst, bool v6)
+static bool is_v6(const struct dst_entry *dst)
 {
-	return v6 ? rt6_get_cookie(dst_rt6_info(dst)) : 0;
+	return dst->ops->family == AF_INET6;
 }
 
-static bool direct(const struct dst_entry *dst, bool v6)
+/* The plain output of its family, no IPsec, no tunnel of the route's own. */
+static bool direct(const struct dst_entry *dst)
 {
-	return dst->output == (v6 ? ip6_output : ip_output) && !dst_xfrm(dst) &&
-	       !dst->lwtstate;
+	return dst->output == (is_v6(dst) ? ip6_output : ip_output) &&
+	       !dst_xfrm(dst) && !dst->lwtstate;
 }
 
-u32 rlvs_route_flags(const struct dst_entry *dst, bool v6)
+u32 rlvs_route_cookie(const struct dst_entry *dst)
 {
-	bool local = v6 ? dst_rt6_info(dst)->rt6i_flags & RTF_LOCAL :
-			  dst_rtable(dst)->rt_flags & RTCF_LOCAL;
+	return is_v6(dst) && !dst_xfrm(dst) ?
+		       rt6_get_cookie(dst_rt6_info(dst)) : 0;
+}
 
-	return (local ? RLVS_ROUTE_LOCAL : 0) |
-	       (direct(dst, v6) ? RLVS_ROUTE_DIRECT : 0) |
-	       (dst->dev->flags & IFF_LOOPBACK ? RLVS_ROUTE_LOOPBACK : 0);
+static bool is_local(const struct dst_entry *dst)
+{
+	if (dst_xfrm(dst))
+		return false;
+	return is_v6(dst) ? dst_rt6_info(dst)->rt6i_flags & RTF_LOCAL :
+			    dst_rtable(dst)->rt_flags & RTCF_LOCAL;
+}
+
+/* RLVS_ROUTE_*. Where there are policies no packet goes past them. */
+u32 rlvs_route_flags(const struct net *net, const struct dst_entry *dst)
+{
+	bool policed = rlvs_policed(net);
+
+	return (is_local(dst) ? RLVS_ROUTE_LOCAL : 0) |
+	       (policed ? RLVS_ROUTE_POLICED : 0) |
+	       (direct(dst) && !policed ? RLVS_ROUTE_DIRECT : 0);
 }
 
 /* RLVS_ADDR_*: what the address is to this host. */

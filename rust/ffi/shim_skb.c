@@ -9,6 +9,7 @@
 #include <net/inet_sock.h>
 #include <net/ip.h>
 #include <net/ip6_route.h>
+#include <net/l3mdev.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/route.h>
 
@@ -39,11 +40,53 @@ u32 rlvs_skb_facts(const struct sk_buff *skb)
 		facts |= RLVS_SKB_PARTIAL;
 	if (skb_is_gso(skb))
 		facts |= RLVS_SKB_GSO;
-	if (skb_valid_dst(skb))
+	if (skb_valid_dst(skb) && !(skb_dst(skb)->flags & DST_FAKE_RTABLE))
 		facts |= RLVS_SKB_ROUTED;
 	if (nodefrag(skb))
 		facts |= RLVS_SKB_NODEFRAG;
 	return facts;
+}
+
+/*
+ * Where the packet came in: the interface that PREROUTING saw first, which the
+ * receive path has noted, and the mark that it bears by now.
+ */
+void rlvs_skb_origin(const struct sk_buff *skb, bool v6,
+		     struct rlvs_origin *origin)
+{
+	origin->iif = v6 ? IP6CB(skb)->iif : IPCB(skb)->iif;
+	origin->mark = skb->mark;
+}
+
+/*
+ * The interface that answers to the packet must go back to, if addresses do not
+ * tell: its sender's address is one of that link, or the link belongs to a VRF.
+ */
+u32 rlvs_skb_link(const struct sk_buff *skb, bool v6)
+{
+	if (!skb->dev)
+		return 0;
+	if (v6 && ipv6_addr_type(&ipv6_hdr(skb)->saddr) & IPV6_ADDR_LINKLOCAL)
+		return IP6CB(skb)->iif;
+	if (netif_is_l3_master(skb->dev))
+		return v6 ? IP6CB(skb)->iif : IPCB(skb)->iif;
+	return 0;
+}
+
+/* The VRF that interface @link, or else the packet's route, belongs to; or 0. */
+u32 rlvs_skb_vrf(struct net *net, const struct sk_buff *skb, u32 link)
+{
+	if (link)
+		return l3mdev_master_ifindex_by_index(net, link);
+	return skb_dst(skb) ? l3mdev_master_ifindex(skb_dst(skb)->dev) : 0;
+}
+
+/* The packet's route with a reference; NULL: it is going away. */
+struct dst_entry *rlvs_skb_hold_dst(const struct sk_buff *skb)
+{
+	struct dst_entry *dst = skb_dst(skb);
+
+	return dst && dst_hold_safe(dst) ? dst : NULL;
 }
 
 /* The first @len bytes can be read in one piece. */

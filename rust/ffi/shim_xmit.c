@@ -16,7 +16,7 @@
 
 /*
  * Nobody but rlvs would see the packet on its way out. @hooks are those of its
- * family: rlvs has one in LOCAL_OUT and none in POST_ROUTING. The reassembly of
+ * family: rlvs has one in LOCAL_OUT and one in POST_ROUTING. The reassembly of
  * fragments (@defrag: it is on) has one in LOCAL_OUT too, which only looks for those.
  */
 static bool unobserved(struct nf_hook_entries __rcu *const hooks[], bool defrag)
@@ -26,52 +26,57 @@ static bool unobserved(struct nf_hook_entries __rcu *const hooks[], bool defrag)
 	out = rcu_dereference(hooks[NF_INET_LOCAL_OUT]);
 	post = rcu_dereference(hooks[NF_INET_POST_ROUTING]);
 	return (!out || out->num_hook_entries <= 1 + defrag) &&
-	       (!post || !post->num_hook_entries);
+	       (!post || post->num_hook_entries <= 1);
 }
 
-/* The ordinary output would neither cut the packet, nor wrap it, nor ask its socket's group. */
-static bool fits_straight(const struct sk_buff *skb, struct dst_entry *dst,
-			  bool v6)
-{
-	return !skb->sk && rlvs_route_flags(dst, v6) & RLVS_ROUTE_DIRECT &&
-	       rlvs_skb_fits(skb, dst_mtu(dst));
-}
-
-/* Gives the packet to the neighbour at once if the ordinary output would not change a thing. */
-static bool went_straight4(struct net *net, struct sk_buff *skb,
-			   struct dst_entry *dst)
+static bool unobserved4(const struct net *net)
 {
 	bool defrag = false;
 
 #if IS_ENABLED(CONFIG_NF_DEFRAG_IPV4)
 	defrag = READ_ONCE(net->nf.defrag_ipv4_users);
 #endif
-	if (!unobserved(net->nf.hooks_ipv4, defrag) ||
-	    IPCB(skb)->frag_max_size || !fits_straight(skb, dst, false))
-		return false;
-	nf_reset_ct(skb);
-	rlvs_xmit_neigh4(skb, dst);
-	return true;
+	return unobserved(net->nf.hooks_ipv4, defrag);
 }
 
-static bool went_straight6(struct net *net, struct sk_buff *skb,
-			   struct dst_entry *dst)
+static bool unobserved6(const struct net *net)
 {
 	bool defrag = false;
 
 #if IS_ENABLED(CONFIG_NF_DEFRAG_IPV6)
 	defrag = READ_ONCE(net->nf.defrag_ipv6_users);
 #endif
-	if (!unobserved(net->nf.hooks_ipv6, defrag) ||
-	    IP6CB(skb)->frag_max_size || !fits_straight(skb, dst, true))
-		return false;
-	nf_reset_ct(skb);
-	rlvs_xmit_neigh6(skb, dst);
-	return true;
+	return unobserved(net->nf.hooks_ipv6, defrag);
 }
 
-/* What every packet gets before the host's own output takes it. */
-static void out_prepare(struct sk_buff *skb, struct dst_entry *dst)
+/*
+ * Whether the ordinary output would not change a thing: nobody would look at the
+ * packet, cut it, wrap it, or ask its socket's group.
+ */
+bool rlvs_xmit_is_straight(struct net *net, const struct sk_buff *skb,
+			   struct dst_entry *dst)
+{
+	bool v6 = dst->ops->family == AF_INET6;
+
+	return (v6 ? unobserved6(net) : unobserved4(net)) && !skb->sk &&
+	       !(v6 ? IP6CB(skb)->frag_max_size : IPCB(skb)->frag_max_size) &&
+	       rlvs_route_flags(net, dst) & RLVS_ROUTE_DIRECT &&
+	       rlvs_skb_fits(skb, dst_mtu(dst));
+}
+
+/* Gives such a packet to the neighbour at once. */
+void rlvs_xmit_straight(struct sk_buff *skb, struct dst_entry *dst)
+{
+	nf_reset_ct(skb);
+	if (dst->ops->family == AF_INET6)
+		rlvs_xmit_neigh6(skb, dst);
+	else
+		rlvs_xmit_neigh4(skb, dst);
+}
+
+/* What every packet gets before the host's own output takes it; false: dropped. */
+static bool out_prepare(struct net *net,
+			struct sk_buff *skb, struct dst_entry *dst)
 {
 	skb_dst_drop(skb);
 	skb_dst_set_noref(skb, dst);
@@ -82,29 +87,24 @@ static void out_prepare(struct sk_buff *skb, struct dst_entry *dst)
 	skb_forward_csum(skb);
 	if (skb->dev)
 		skb_clear_tstamp(skb);
+	if (likely(rlvs_policy_out(net, skb)))
+		return true;
+	kfree_skb(skb);
+	return false;
 }
 
-/* Through LOCAL_OUT and the ordinary output, if that makes a difference. */
-void rlvs_xmit_out4(struct net *net, struct sk_buff *skb,
-		    struct dst_entry *dst)
+/* Through LOCAL_OUT and the ordinary output; @tracked: connection tracking sees it. */
+void rlvs_xmit_out(struct net *net, struct sk_buff *skb, struct dst_entry *dst,
+		   bool tracked)
 {
-	if (went_straight4(net, skb, dst))
-		return;
-	out_prepare(skb, dst);
-	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
-	NF_HOOK(NFPROTO_IPV4, NF_INET_LOCAL_OUT, net, NULL, skb, NULL,
-		dst->dev, dst_output);
-}
+	u8 pf = dst->ops->family == AF_INET6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
 
-void rlvs_xmit_out6(struct net *net, struct sk_buff *skb,
-		    struct dst_entry *dst)
-{
-	if (went_straight6(net, skb, dst))
+	if (!out_prepare(net, skb, dst))
 		return;
-	out_prepare(skb, dst);
-	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
-	NF_HOOK(NFPROTO_IPV6, NF_INET_LOCAL_OUT, net, NULL, skb, NULL,
-		dst->dev, dst_output);
+	if (!tracked)
+		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+	NF_HOOK(pf, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, skb_dst(skb)->dev,
+		dst_output);
 }
 
 /* iptunnel_handle_offloads(), without the call for a packet that leaves nothing to the device. */
@@ -122,6 +122,7 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	       bool outer_v6, bool inner_v6)
 {
 	unsigned int room = LL_RESERVED_SPACE(dst->dev) + dst->header_len + len;
+	int iif = inner_v6 ? IP6CB(skb)->iif : IPCB(skb)->iif;
 	u8 *head;
 
 	if (skb_cow_head(skb, room))
@@ -133,10 +134,11 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	head = skb_push(skb, len);
 	skb_reset_network_header(skb);
 	skb->protocol = outer_v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
+	/* Where it came in is still asked for behind POST_ROUTING. */
 	if (outer_v6)
-		*IP6CB(skb) = (struct inet6_skb_parm) {};
+		*IP6CB(skb) = (struct inet6_skb_parm) { .iif = iif };
 	else
-		*IPCB(skb) = (struct inet_skb_parm) {};
+		*IPCB(skb) = (struct inet_skb_parm) { .iif = iif };
 	return head;
 }
 
@@ -152,22 +154,15 @@ void rlvs_seal4(struct net *net, struct sk_buff *skb)
 }
 
 /* The outer header is complete. */
-void rlvs_xmit_tunnel4(struct net *net, struct sk_buff *skb,
-		       struct dst_entry *dst)
+void rlvs_xmit_tunnel(struct net *net, struct sk_buff *skb,
+		      struct dst_entry *dst)
 {
-	if (went_straight4(net, skb, dst))
+	if (!out_prepare(net, skb, dst))
 		return;
-	out_prepare(skb, dst);
-	ip_local_out(net, NULL, skb);
-}
-
-void rlvs_xmit_tunnel6(struct net *net, struct sk_buff *skb,
-		       struct dst_entry *dst)
-{
-	if (went_straight6(net, skb, dst))
-		return;
-	out_prepare(skb, dst);
-	ip6_local_out(net, NULL, skb);
+	if (dst->ops->family == AF_INET6)
+		ip6_local_out(net, NULL, skb);
+	else
+		ip_local_out(net, NULL, skb);
 }
 
 /* A packet of the host itself has no device yet, and the senders want one. */

@@ -21,19 +21,22 @@ use crate::sys::time::{Jiffies, HZ};
 use crate::wire::uapi::fwd;
 
 pub(crate) mod expire;
+pub(crate) mod gate;
 pub(crate) mod list;
-pub(crate) mod paths;
+pub(crate) mod ways;
 
-/// Replies may take the early path.
-const EARLY_SECOND: u8 = 0x40;
 /// The server has answered (methods that see answers).
 const ANSWERED: u8 = 0x10;
 /// The client has sent something since the server answered.
 const CONFIRMED: u8 = 0x20;
+/// Connection tracking knows the flow's packets (FULLNAT).
+const TRACKED: u8 = 0x40;
 /// What [`Flow::seen`] counts the packets of a client in whose answers do not come by here.
 const COUNT: u8 = 0x0f;
 /// With more packets than this it is believed that the client is there.
 const BELIEVED: u8 = 8;
+/// Seconds after which connection tracking sees a packet of each side again.
+const SHOW: u32 = 5;
 /// The state of a flow that has left the table: nothing changes it any more.
 const ENDED: u8 = u8::MAX;
 
@@ -88,7 +91,7 @@ pub(crate) struct Flow<A> {
     /// What speaks for the client being there: [`ANSWERED`], [`CONFIRMED`], [`COUNT`].
     seen: AtomicU8,
     stamp: AtomicU32,
-    /// The way of each side's packets, as [`paths::Paths`] knows it.
+    /// The way of each side's packets, as [`ways::Ways`] knows it.
     tickets: [AtomicU32; 2],
     /// The destination that it was given.
     pub(crate) dest: Arc<Dest>,
@@ -99,13 +102,36 @@ pub(crate) struct Flow<A> {
 /// What few flows have.
 pub(crate) struct Extra {
     /// Where the local port came from (FULLNAT).
-    ports: Arc<PortSet>,
+    ports: Option<Arc<PortSet>>,
+    /// The interface that answers must go back to, if the client's address does not tell; or 0.
+    link: u32,
+    /// When connection tracking last saw a packet of each side (FULLNAT).
+    shown: [AtomicU32; 2],
 }
 
 impl Extra {
-    /// For a flow with a local port from `ports` (FULLNAT); `None`: no memory.
-    pub(crate) fn new(ports: Arc<PortSet>) -> Option<KBox<Self>> {
-        KBox::new(Self { ports }, GFP_ATOMIC).ok()
+    fn shown(&self, side: Side) -> &AtomicU32 {
+        let [first, second] = &self.shown;
+        match side {
+            Side::First => first,
+            Side::Second => second,
+        }
+    }
+
+    /// For a flow with local port `port` from `ports` (FULLNAT), whose client is behind interface
+    /// `link` (0: its address tells). `None`: no memory; the port has gone back.
+    pub(crate) fn boxed(ports: Option<Arc<PortSet>>, link: u32, port: u16) -> Option<KBox<Self>> {
+        let set = ports.clone();
+        let extra = Self {
+            ports,
+            link,
+            shown: Default::default(),
+        };
+        let boxed = KBox::new(extra, GFP_ATOMIC).ok();
+        if let (None, Some(set)) = (&boxed, set) {
+            set.give(port);
+        }
+        boxed
     }
 }
 
@@ -191,19 +217,6 @@ impl<A: Family> Flow<A> {
         }
     }
 
-    /// Whether packets of `side` may go past routing and the filters: one has passed them.
-    #[inline(always)]
-    pub(crate) fn may_go_early(&self, side: Side) -> bool {
-        side == Side::First || self.seen.load(Ordering::Relaxed) & EARLY_SECOND != 0
-    }
-
-    /// Notes that a reply has passed the filters.
-    pub(crate) fn let_replies_go_early(&self) {
-        if !self.may_go_early(Side::Second) {
-            self.seen.fetch_or(EARLY_SECOND, Ordering::Relaxed);
-        }
-    }
-
     /// Whether both ends are known to be there: the server has answered and the client has
     /// gone on, or, where answers do not come by here, more than eight packets came.
     #[expect(dead_code, reason = "who gives way at a limit will be decided by it")]
@@ -231,8 +244,10 @@ impl<A: Family> Flow<A> {
     }
 
     /// Notes a packet: the state moves on, the time-out starts anew.
+    ///
+    /// True if that was written down, which happens at most once a second in one state.
     #[inline(always)]
-    pub(crate) fn touch(&self, side: Side, flags: u8) {
+    pub(crate) fn touch(&self, side: Side, flags: u8) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
         if seen & CONFIRMED == 0 {
             self.notice(side, seen);
@@ -240,9 +255,11 @@ impl<A: Family> Flow<A> {
         let now = Jiffies::now();
         let state = self.state.load(Ordering::Relaxed);
         let next = self.next_state(state, side, flags);
-        if next != state || now.since(self.stamp()).0 >= HZ {
+        let refresh = next != state || now.since(self.stamp()).0 >= HZ;
+        if refresh {
             self.enter(state, next, now);
         }
+        refresh
     }
 
     #[inline(always)]
@@ -320,16 +337,57 @@ impl<A: Family> Flow<A> {
         }
     }
 
-    /// The way back to the client, as [`paths::Paths`] knows it.
-    pub(crate) fn ticket(&self) -> u32 {
-        let [_, ticket] = &self.tickets;
-        ticket.load(Ordering::Relaxed)
+    #[inline(always)]
+    fn ticket_of(&self, side: Side) -> &AtomicU32 {
+        let [first, second] = &self.tickets;
+        match side {
+            Side::First => first,
+            Side::Second => second,
+        }
     }
 
-    /// Notes the way back to the client.
-    pub(crate) fn set_ticket(&self, new: u32) {
-        let [_, ticket] = &self.tickets;
-        ticket.store(new, Ordering::Relaxed);
+    /// The way of a side's packets, as [`ways::Ways`] knows it.
+    #[inline(always)]
+    pub(crate) fn ticket(&self, side: Side) -> u32 {
+        self.ticket_of(side).load(Ordering::Relaxed)
+    }
+
+    /// Notes the way of a side's packets.
+    pub(crate) fn set_ticket(&self, side: Side, ticket: u32) {
+        self.ticket_of(side).store(ticket, Ordering::Relaxed);
+    }
+
+    /// The interface that answers must go back to, if the client's address does not tell; or 0.
+    pub(crate) fn link(&self) -> u32 {
+        self.extra.as_ref().map_or(0, |extra| extra.link)
+    }
+
+    /// Notes that connection tracking knows the flow and has just seen a packet of `side`.
+    pub(crate) fn show(&self, side: Side) {
+        let Some(extra) = &self.extra else {
+            return;
+        };
+        self.note(TRACKED);
+        let (now, shown) = (Jiffies::now(), extra.shown(side));
+        if now.since(Jiffies(shown.load(Ordering::Relaxed))).0 >= HZ {
+            shown.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether connection tracking has to see a packet of `side` with these flags: one that ends
+    /// a connection, and one every now and then, so that it keeps what it knows.
+    #[inline(always)]
+    pub(crate) fn must_show(&self, side: Side, flags: u8) -> bool {
+        self.seen.load(Ordering::Relaxed) & TRACKED != 0 && self.owes(side, flags)
+    }
+
+    #[inline(never)]
+    fn owes(&self, side: Side, flags: u8) -> bool {
+        let Some(extra) = &self.extra else {
+            return false;
+        };
+        let shown = Jiffies(extra.shown(side).load(Ordering::Relaxed));
+        tcp::ends(flags) || Jiffies::now().since(shown).0 >= SHOW * HZ
     }
 
     /// The local address and port that stand for the client, if they do (FULLNAT).
@@ -342,7 +400,9 @@ impl<A: Family> Flow<A> {
 impl<A> Drop for Flow<A> {
     fn drop(&mut self) {
         if let Some(extra) = &self.extra {
-            extra.ports.give(self.reply.dport);
+            if let Some(ports) = &extra.ports {
+                ports.give(self.reply.dport);
+            }
         }
     }
 }

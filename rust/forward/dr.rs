@@ -2,24 +2,23 @@
 
 //! Direct routing: the packet goes to the real server's link address as it is.
 
-use super::{dest_path, local, may_leave};
+use super::{dest_path, earn, local, may_leave, stay};
 use crate::datapath::Stack;
 use crate::director::Director;
 use crate::flow::Flow;
 use crate::packet::{rewrite, Context};
-use crate::service::Dest;
 use crate::sys::index::Side;
 use crate::sys::route::Path;
-use crate::sys::skb::{Packet, Verdict};
+use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// By the ordinary output.
 pub(crate) fn request<A: Stack>(
     director: &Director,
     mut packet: Packet<'_>,
-    dest: &Dest,
+    flow: &Flow<A>,
     ttl: u8,
 ) -> Verdict {
-    let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), dest) else {
+    let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
         packet.link_failure();
         return packet.drop();
     };
@@ -30,26 +29,32 @@ pub(crate) fn request<A: Stack>(
         return packet.drop();
     }
     packet.orphan();
-    packet.send_out(path)
+    if packet.is_straight(path) {
+        earn::request_by(director, &packet, flow, Some(path));
+        return packet.send_straight(path);
+    }
+    packet.send_out(path, false)
 }
 
 /// Past the other hooks.
 #[inline(always)]
 pub(crate) fn request_early<A: Stack>(
+    director: &Director,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
-    path: &Path,
+    (origin, path): (&Origin, &Path),
 ) -> Verdict {
-    let Some(ready) = packet.ready(path, 0, A::HEADER as u32) else {
-        return packet.accept();
+    let ready = match packet.ready(origin, path, 0, A::HEADER as u32) {
+        Ok(ready) => ready,
+        Err(why) => return stay(director, packet, why.into()),
     };
     flow.touch(Side::First, context.flags);
     if rewrite::age::<A>(packet.own(&ready)).is_none() {
         return packet.drop();
     }
     let len = packet.len();
-    packet.send_early(path, &flow.dest.stats, len, Side::First)
+    packet.send_early(origin, path, &flow.dest.stats, len, Side::First)
 }
 
 fn age<A: Stack>(packet: &mut Packet<'_>) -> bool {

@@ -5,24 +5,34 @@
 use kernel::prelude::*;
 
 use crate::datapath::Stack;
-use crate::director::Director;
+use crate::director::{Director, Why};
+use crate::flow::ways::Way;
 use crate::flow::Flow;
 use crate::packet::{ipv4, Context};
 use crate::service::Dest;
 use crate::sys::index::Side;
 use crate::sys::netns::Net;
 use crate::sys::rcu::{Rcu, RcuBox};
-use crate::sys::route::{Path, Query};
+use crate::sys::route::{has_policies, Hints, Path, Query};
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
 pub(crate) mod dr;
+pub(crate) mod earn;
 pub(crate) mod local;
 pub(crate) mod nat;
 pub(crate) mod tunnel;
 
 /// The smallest MTU that IPv6 knows (RFC 8200).
 const MIN_MTU6: u32 = 1280;
+
+/// Lets a packet go the ordinary way, and counts why.
+#[cold]
+pub(crate) fn stay(director: &Director, packet: Packet<'_>, why: Why) -> Verdict {
+    let policed = why == Why::Path && has_policies(director.net());
+    director.late.count(if policed { Why::Policy } else { why });
+    packet.accept()
+}
 
 /// Sends a client's packet to the real server, by the ordinary output.
 pub(crate) fn request<A: Stack>(
@@ -46,8 +56,8 @@ pub(crate) fn request_as_is<A: Stack>(
     ttl: u8,
 ) -> Verdict {
     match u32::from(flow.method) {
-        fwd::DROUTE => dr::request::<A>(director, packet, &flow.dest, ttl),
-        fwd::TUNNEL => tunnel::request::<A>(director, packet, &flow.dest, ttl),
+        fwd::DROUTE => dr::request(director, packet, flow, ttl),
+        fwd::TUNNEL => tunnel::request(director, packet, flow, ttl),
         _ => local::request(packet),
     }
 }
@@ -56,39 +66,46 @@ pub(crate) fn request_as_is<A: Stack>(
 /// this one can't.
 #[inline(always)]
 pub(crate) fn request_early<A: Stack>(
+    director: &Director,
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
+    way: &Way,
 ) -> Verdict {
-    let Some(path) = flow.dest.path.get(packet.rcu()) else {
-        return packet.accept();
+    let path = flow.dest.path.get(packet.rcu());
+    let Some(path) = path.filter(|path| path.is_direct()) else {
+        return stay(director, packet, Why::Path);
     };
-    if !path.is_direct() {
-        return packet.accept();
-    }
     match u32::from(flow.method) {
-        fwd::MASQ | fwd::FULLNAT => nat::translate_early(packet, flow, context, path, Side::First),
-        fwd::DROUTE => dr::request_early(packet, flow, context, path),
-        fwd::TUNNEL => tunnel::request_early(packet, flow, context, path),
+        fwd::MASQ | fwd::FULLNAT => {
+            let origin = &way.origin;
+            nat::translate_early(director, packet, flow, context, (origin, path), Side::First)
+        }
+        fwd::DROUTE => dr::request_early(director, packet, flow, context, (&way.origin, path)),
+        fwd::TUNNEL => tunnel::request_early(director, packet, flow, context, (&way.origin, path)),
         _ => packet.accept(),
     }
 }
 
 /// The way to a destination with its MTU, if it is known and up to date.
-fn known_path<'a>(rcu: &'a Rcu, dest: &'a Dest) -> Option<(&'a Path, u32)> {
+fn known_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u32)> {
     let path = dest.path.get(rcu)?;
+    // New policies make routes void by themselves, but nothing tells that they are gone.
+    if path.is_policed() && !has_policies(net) {
+        return None;
+    }
     Some((path, path.mtu()?))
 }
 
 /// The way to a destination with its MTU, looked up if need be.
 fn dest_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u32)> {
-    if let Some(known) = known_path(rcu, dest) {
+    if let Some(known) = known_path(rcu, net, dest) {
         return Some(known);
     }
     let query = Query {
         to: dest.addr,
         from: None,
-        mark: 0,
+        hints: Hints::default(),
         next_hop: u32::from(dest.method()) == fwd::DROUTE,
     };
     let path = Path::find(net, query)?;

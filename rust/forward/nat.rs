@@ -7,17 +7,17 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, may_leave};
+use super::{dest_path, earn, may_leave, stay};
 use crate::datapath::Stack;
-use crate::director::Director;
+use crate::director::{Director, Why};
+use crate::flow::ways::Way;
 use crate::flow::Flow;
 use crate::packet::icmp::Quote;
 use crate::packet::{l4, rewrite, Context, Tuple};
 use crate::sys::hook::Place;
 use crate::sys::index::Side;
-use crate::sys::rcu::Rcu;
-use crate::sys::route::{Path, Query};
-use crate::sys::skb::{Packet, Verdict};
+use crate::sys::route::{has_policies, has_rules, Hints, Path, Query, Route};
+use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
 #[inline(always)]
@@ -56,26 +56,22 @@ pub(crate) fn request<A: Stack>(
     if path.is_local() {
         return deliver(packet, context, &to);
     }
-    if may_leave::<A>(&mut packet, context.ttl, mtu) {
-        send(packet, context, &to, path)
-    } else {
-        packet.drop()
-    }
-}
-
-/// Rewrites a packet and sends it by the ordinary output.
-fn send<A: Stack>(
-    mut packet: Packet<'_>,
-    context: &Context<A>,
-    to: &Tuple<A>,
-    path: &Path,
-) -> Verdict {
-    let partial = packet.facts().partial();
-    if !translate(&mut packet, context, to, partial, true) {
+    if !may_leave::<A>(&mut packet, context.ttl, mtu) || !turn(&mut packet, context, &to) {
         return packet.drop();
     }
+    if packet.is_straight(path) {
+        earn::request_by(director, &packet, flow, Some(path));
+        return packet.send_straight(path);
+    }
+    packet.send_out(path, flow.is_fullnat())
+}
+
+/// Rewrites a packet that this host was to take in, so that it can leave. False: drop it.
+fn turn<A: Stack>(packet: &mut Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> bool {
+    let partial = packet.facts().partial();
+    let done = translate(packet, context, to, partial, true);
     packet.orphan();
-    packet.send_out(path)
+    done
 }
 
 /// Rewrites a packet whose new destination is this host, and lets it go on.
@@ -91,17 +87,22 @@ fn deliver<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>
     packet.accept_marked()
 }
 
-/// A packet of a known flow by `path`, past the other hooks.
+/// A packet of a known flow that came from where `origin` says by `path`, past the other hooks.
 #[inline(always)]
 pub(crate) fn translate_early<A: Stack>(
+    director: &Director,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
-    path: &Path,
+    (origin, path): (&Origin, &Path),
     side: Side,
 ) -> Verdict {
-    let Some(ready) = reach(context).and_then(|reach| packet.ready(path, 0, reach)) else {
+    let Some(reach) = reach(context) else {
         return packet.accept();
+    };
+    let ready = match packet.ready(origin, path, 0, reach) {
+        Ok(ready) => ready,
+        Err(why) => return stay(director, packet, why.into()),
     };
     flow.touch(side, context.flags);
     let to = flow.translated(side);
@@ -110,7 +111,7 @@ pub(crate) fn translate_early<A: Stack>(
         return packet.drop();
     }
     let len = packet.len();
-    packet.send_early(path, &flow.dest.stats, len, side)
+    packet.send_early(origin, path, &flow.dest.stats, len, side)
 }
 
 /// A real server's packet, past the other hooks.
@@ -120,35 +121,72 @@ pub(crate) fn reply_early<A: Stack>(
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
+    way: &Way,
 ) -> Verdict {
-    match director.paths.get(packet.rcu(), flow.ticket()) {
-        Some(path) if path.is_direct() => {
-            translate_early(packet, flow, context, path, Side::Second)
+    match &way.path {
+        Some(path) => {
+            let way = (&way.origin, path);
+            translate_early(director, packet, flow, context, way, Side::Second)
         }
-        _ => packet.accept(),
+        None => stay(director, packet, Why::Path),
     }
 }
 
-/// The way back to the flow's client with its MTU, looked up if need be.
-fn client_path<'a, A: Stack>(
+/// The way back to the flow's client with its MTU.
+///
+/// It is kept as long as nothing but the addresses decides about it; where the host has rules
+/// or policies each packet asks for itself (IPVS: `snat_reroute`).
+fn client_route<'a, A: Stack>(
     director: &'a Director,
-    rcu: &'a Rcu,
+    packet: &Packet<'a>,
     flow: &Flow<A>,
-) -> Option<(&'a Path, u32)> {
-    if let Some(path) = director.paths.get(rcu, flow.ticket()) {
-        if let Some(mtu) = path.mtu() {
-            return Some((path, mtu));
-        }
+) -> Option<(Route<'a>, u32)> {
+    let (rcu, net) = (packet.rcu(), director.net());
+    let class = A::class(packet.bytes());
+    let open = has_rules(net, A::V6) || has_policies(net) || flow.link() != 0;
+    let present = director.ways.get(rcu, flow.ticket(Side::Second));
+    let present = present.filter(|way| !way.is_stale());
+    let known = present.filter(|way| !open && !way.ruled && way.class == class);
+    if let Some((path, mtu)) = known.and_then(Way::route) {
+        return Some((Route::Kept(path), mtu));
     }
-    let query = Query {
-        to: flow.request.src.into(),
-        from: Some(flow.request.dst.into()),
-        mark: 0,
-        next_hop: false,
+    let path = Path::find(net, client_query(packet, flow, class))?;
+    let mtu = path.mtu()?;
+    if open {
+        return Some((Route::Own(path), mtu));
+    }
+    let fallback = path.share();
+    match director.ways.keep(rcu, Way::known(path, class)) {
+        Some((way, ticket)) => {
+            if present.is_none() {
+                flow.set_ticket(Side::Second, ticket);
+            }
+            let (path, mtu) = way.route()?;
+            Some((Route::Kept(path), mtu))
+        }
+        None => Some((Route::Own(fallback?), mtu)),
+    }
+}
+
+/// What the way back to the client depends on.
+fn client_query<A: Stack>(packet: &Packet<'_>, flow: &Flow<A>, class: u8) -> Query {
+    let request = &flow.request;
+    let to: IpAddr = request.src.into();
+    let link = flow.link();
+    let on_a_link = matches!(to, IpAddr::V6(to) if to.is_unicast_link_local());
+    let hints = Hints {
+        class,
+        mark: packet.origin(A::V6).mark(),
+        vrf: packet.vrf(link),
+        link: if on_a_link { link } else { 0 },
+        ports: (flow.proto, request.dport, request.sport),
     };
-    let (path, mtu, ticket) = director.paths.find(rcu, director.net(), query)?;
-    flow.set_ticket(ticket);
-    Some((path, mtu))
+    Query {
+        to,
+        from: Some(request.dst.into()),
+        hints,
+        next_hop: false,
+    }
 }
 
 /// A real server's packet, at the hooks where IPVS works.
@@ -158,35 +196,38 @@ pub(crate) fn reply<A: Stack>(
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
-    let to = flow.translated(Side::Second);
-    let path = client_path(director, packet.rcu(), flow);
-    if packet.place() != Place::LocalOut {
-        flow.let_replies_go_early();
-    }
+    let route = client_route(director, &packet, flow);
     match packet.place() {
-        Place::LocalIn => reply_from_local_in(packet, context, &to, path),
-        _ => pass_on(packet, context, &to, path),
+        Place::LocalIn => reply_from_local_in(director, packet, flow, context, route),
+        _ => pass_on(packet, context, &flow.translated(Side::Second), route),
     }
 }
 
 /// The reply was sent to this host: to the local address, or because the client is here.
 fn reply_from_local_in<A: Stack>(
+    director: &Director,
     mut packet: Packet<'_>,
+    flow: &Flow<A>,
     context: &Context<A>,
-    to: &Tuple<A>,
-    path: Option<(&Path, u32)>,
+    route: Option<(Route<'_>, u32)>,
 ) -> Verdict {
-    match path {
-        Some((path, _)) if path.is_local() => deliver(packet, context, to),
-        Some((path, mtu)) if may_leave::<A>(&mut packet, context.ttl, mtu) => {
-            send(packet, context, to, path)
-        }
-        Some(_) => packet.drop(),
-        None => {
-            packet.link_failure();
-            packet.drop()
-        }
+    let to = flow.translated(Side::Second);
+    let Some((route, mtu)) = route else {
+        packet.link_failure();
+        return packet.drop();
+    };
+    if route.is_local() {
+        return deliver(packet, context, &to);
     }
+    if !may_leave::<A>(&mut packet, context.ttl, mtu) || !turn(&mut packet, context, &to) {
+        return packet.drop();
+    }
+    if packet.is_straight(&route) {
+        let class = A::class(packet.bytes());
+        earn::answer_by(director, &packet, flow, class, || route.share());
+        return packet.send_straight(&route);
+    }
+    packet.send_out(&route, flow.is_fullnat())
 }
 
 /// The reply is on its way out already: the host has taken one from its TTL.
@@ -194,22 +235,21 @@ fn pass_on<'a, A: Stack>(
     mut packet: Packet<'a>,
     context: &Context<A>,
     to: &Tuple<A>,
-    path: Option<(&'a Path, u32)>,
+    route: Option<(Route<'a>, u32)>,
 ) -> Verdict {
     let partial = packet.facts().partial();
     if !translate(&mut packet, context, to, partial, false) {
         return packet.drop();
     }
-    go_out(packet, path)
+    go_out(packet, route)
 }
 
 /// Lets a rewritten packet go on, over the way that suits its new addresses.
-fn go_out<'a>(mut packet: Packet<'a>, path: Option<(&'a Path, u32)>) -> Verdict {
-    match path {
-        Some((path, _)) if !path.is_local() => packet.set_route(path),
-        _ => {}
+fn go_out<'a>(mut packet: Packet<'a>, route: Option<(Route<'a>, u32)>) -> Verdict {
+    match route {
+        Some((route, _)) if !route.is_local() && !packet.set_route(&route) => packet.drop(),
+        _ => packet.accept_marked(),
     }
-    packet.accept_marked()
 }
 
 /// An ICMP error about a reply, to the real server.
@@ -236,7 +276,7 @@ pub(crate) fn error_to_server<A: Stack>(
         return packet.accept_marked();
     }
     packet.orphan();
-    packet.send_out(path)
+    packet.send_out(path, flow.is_fullnat())
 }
 
 /// An ICMP error about a request, to the client.
@@ -246,19 +286,19 @@ pub(crate) fn error_to_client<A: Stack>(
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    let path = client_path(director, packet.rcu(), flow);
-    let far = path.is_some_and(|(path, _)| !path.is_local());
+    let route = client_route(director, &packet, flow);
+    let far = route.as_ref().is_some_and(|(route, _)| !route.is_local());
     let turn = packet.place() == Place::LocalIn && far;
     let (src, dst) = (flow.request.dst, flow.request.src);
     if !translate_error(&mut packet, quote, src, dst, &flow.request, turn) {
         return packet.drop();
     }
-    match path {
-        Some((path, _)) if turn => {
+    match route {
+        Some((route, _)) if turn => {
             packet.orphan();
-            packet.send_out(path)
+            packet.send_out(&route, flow.is_fullnat())
         }
-        path => go_out(packet, path),
+        route => go_out(packet, route),
     }
 }
 

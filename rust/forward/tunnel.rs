@@ -4,16 +4,15 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, local, may_leave, MIN_MTU6};
+use super::{dest_path, earn, local, may_leave, stay, MIN_MTU6};
 use crate::datapath::Stack;
-use crate::director::Director;
+use crate::director::{Director, Why};
 use crate::flow::Flow;
 use crate::packet::tunnel::{self, Inner};
 use crate::packet::{rewrite, Context};
-use crate::service::Dest;
 use crate::sys::index::Side;
 use crate::sys::route::Path;
-use crate::sys::skb::{Packet, Verdict};
+use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// The smallest MTU that IPv4 knows (RFC 791).
 const MIN_MTU4: u32 = 68;
@@ -33,10 +32,10 @@ fn room(path: &Path, mtu: u32) -> Option<u32> {
 pub(crate) fn request<A: Stack>(
     director: &Director,
     mut packet: Packet<'_>,
-    dest: &Dest,
+    flow: &Flow<A>,
     ttl: u8,
 ) -> Verdict {
-    let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), dest) else {
+    let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
         packet.link_failure();
         return packet.drop();
     };
@@ -56,21 +55,27 @@ pub(crate) fn request<A: Stack>(
         return packet.drop();
     }
     packet.orphan();
+    if packet.is_straight(path) {
+        earn::request_by(director, &packet, flow, Some(path));
+        return packet.send_straight(path);
+    }
     packet.send_tunnelled(path)
 }
 
 /// Past the other hooks.
 #[inline(always)]
 pub(crate) fn request_early<A: Stack>(
+    director: &Director,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
-    path: &Path,
+    (origin, path): (&Origin, &Path),
 ) -> Verdict {
     let spare = tunnel::length(path.to) as u32;
-    let ready = match packet.ready(path, spare, A::HEADER as u32) {
-        Some(ready) if room(path, ready.mtu()).is_some() => ready,
-        _ => return packet.accept(),
+    let ready = match packet.ready(origin, path, spare, A::HEADER as u32) {
+        Ok(ready) if room(path, ready.mtu()).is_some() => ready,
+        Ok(_) => return stay(director, packet, Why::Size),
+        Err(why) => return stay(director, packet, why.into()),
     };
     let len = packet.len();
     flow.touch(Side::First, context.flags);
@@ -78,7 +83,7 @@ pub(crate) fn request_early<A: Stack>(
     if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();
     }
-    packet.send_early(path, &flow.dest.stats, len, Side::First)
+    packet.send_early(origin, path, &flow.dest.stats, len, Side::First)
 }
 
 /// Takes one from the TTL; returns what the outer header takes from the packet.

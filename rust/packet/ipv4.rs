@@ -15,6 +15,8 @@ pub(crate) const TOS: usize = 1;
 pub(crate) const FRAGMENT: usize = 6;
 /// Offset of the TTL.
 pub(crate) const TTL: usize = 8;
+/// Offset of the protocol.
+pub(crate) const PROTOCOL: usize = 9;
 /// Offset of the header checksum.
 pub(crate) const CHECK: usize = 10;
 /// The flag "don't fragment".

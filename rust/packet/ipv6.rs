@@ -11,6 +11,8 @@ use super::{be16, icmp, proto, short, Addr, Context, Parsed};
 pub(crate) const HEADER: usize = 40;
 /// Offset of the hop limit.
 pub(crate) const HOP_LIMIT: usize = 7;
+/// Offset of the next header's number.
+pub(crate) const NEXT: usize = 6;
 /// Extension headers that a packet may have before it is none of ours.
 const MAX_EXTENSIONS: usize = 8;
 /// More fragments, or an offset that is not zero.

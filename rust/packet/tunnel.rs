@@ -57,6 +57,34 @@ impl Inner {
     }
 }
 
+/// Where a packet is that travels inside another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// Whether it is IPv6.
+    pub(crate) v6: bool,
+    /// Where the outer packet goes.
+    pub(crate) to: IpAddr,
+    /// Offset of its header.
+    pub(crate) at: usize,
+}
+
+/// What the packet that `bytes` starts with carries, if it is plain IP in IP.
+pub(crate) fn carried<A: Addr>(bytes: &[u8]) -> Option<Carried> {
+    let (protocol, at) = match A::V6 {
+        true => (bytes.get(ipv6::NEXT)?, ipv6::HEADER),
+        false => (bytes.get(ipv4::PROTOCOL)?, ipv4::HEADER),
+    };
+    let v6 = match *protocol {
+        proto::IPIP => false,
+        proto::IPV6 => true,
+        _ => return None,
+    };
+    let dst = A::SRC.checked_add(A::LEN)?;
+    let to = A::read(bytes.get(dst..dst.checked_add(A::LEN)?)?)?.into();
+    let plain = A::V6 || bytes.first() == Some(&0x45);
+    plain.then_some(Carried { v6, to, at })
+}
+
 /// Bytes of the outer header towards `dst`.
 pub(crate) fn length(dst: IpAddr) -> usize {
     match dst {

@@ -27,9 +27,15 @@ pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
     fn delta(old: Self, new: Self) -> Delta;
     /// The address out of either family, if it is of this one.
     fn of(addr: IpAddr) -> Option<Self>;
+    /// Type of service or traffic class without ECN's bits, of the header that `bytes` starts
+    /// with: what routing rules may ask for.
+    fn class(bytes: &[u8]) -> u8;
     /// A hash of the tuple and protocol that nobody without `key` can steer.
     fn hash(tuple: &Tuple<Self>, proto: u8, key: &folded::Key) -> u64;
 }
+
+/// The bits of a type of service that are not ECN's (RFC 2474).
+const DSCP: u8 = 0xfc;
 
 /// Ports and protocol of a tuple in one word.
 #[inline(always)]
@@ -63,6 +69,11 @@ impl Addr for Ipv4Addr {
             IpAddr::V4(a) => Some(a),
             IpAddr::V6(_) => None,
         }
+    }
+
+    #[inline(always)]
+    fn class(bytes: &[u8]) -> u8 {
+        bytes.get(1).map_or(0, |tos| tos & DSCP)
     }
 
     #[inline(always)]
@@ -103,6 +114,12 @@ impl Addr for Ipv6Addr {
             IpAddr::V6(a) => Some(a),
             IpAddr::V4(_) => None,
         }
+    }
+
+    #[inline(always)]
+    fn class(bytes: &[u8]) -> u8 {
+        let word = bytes.first_chunk().map_or(0, |&b| u16::from_be_bytes(b));
+        (word >> 4) as u8 & DSCP
     }
 
     #[inline(always)]

@@ -192,6 +192,18 @@ pub(crate) fn may_create(flags: u8) -> bool {
     flags & (SYN | RST) == SYN
 }
 
+/// Whether a segment with `flags` ends a connection, or its direction of it.
+#[inline]
+pub(crate) fn ends(flags: u8) -> bool {
+    flags & (FIN | RST) != 0
+}
+
+/// Whether a segment with `flags` opens a connection, from either side.
+#[inline(always)]
+pub(crate) fn opens(flags: u8) -> bool {
+    flags & SYN != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::Direction::{Input, InputOnly, Output};

@@ -26,6 +26,8 @@ pub(crate) enum Place {
     Forward = ffi::nf_inet_hooks_NF_INET_FORWARD,
     /// From a local socket.
     LocalOut = ffi::nf_inet_hooks_NF_INET_LOCAL_OUT,
+    /// On the way out.
+    PostRouting = ffi::nf_inet_hooks_NF_INET_POST_ROUTING,
 }
 
 /// A function that sees the packets of one place.

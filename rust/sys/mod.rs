@@ -17,5 +17,6 @@ pub(crate) mod skb;
 pub(crate) mod slab;
 pub(crate) mod stats;
 pub(crate) mod sysctl;
+pub(crate) mod tally;
 pub(crate) mod time;
 pub(crate) mod worker;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Network devices that go.
+//! Network devices and addresses that go.
 //!
-//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+//! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
+//! [`include/linux/inetdevice.h`](srctree/include/linux/inetdevice.h),
+//! [`include/net/addrconf.h`](srctree/include/net/addrconf.h)
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -12,13 +14,15 @@ use kernel::prelude::*;
 use super::netns::{self, Net, PerNet};
 use crate::ffi;
 
-/// Data of a namespace that must know when one of its devices goes.
-pub(crate) trait DeviceGone {
+/// Data of a namespace that must know when one of its devices or addresses goes.
+pub(crate) trait Departures {
     /// A device went down or away: let go of all that could hold it. May sleep.
     fn device_gone(&self);
+    /// An address is this host's no more. Must not sleep.
+    fn address_gone(&self);
 }
 
-/// Tells the data of type `T` of devices that go, until it is dropped. To be made after the
+/// Tells the data of type `T` of devices and addresses that go, until it is dropped. To be made after the
 /// registration of `T` and dropped before it.
 ///
 /// # Invariants
@@ -31,7 +35,7 @@ unsafe impl<T> Send for Watch<T> {}
 // SAFETY: Nothing is done with it but dropping it.
 unsafe impl<T> Sync for Watch<T> {}
 
-impl<T: PerNet + DeviceGone> Watch<T> {
+impl<T: PerNet + Departures> Watch<T> {
     /// Starts telling. Sleeps.
     pub(crate) fn new(_registration: &netns::Registration<T>) -> Result<Self> {
         // SAFETY: `gone::<T>` fits, and looks only at namespaces that `T` is registered in.
@@ -53,10 +57,14 @@ impl<T> Drop for Watch<T> {
 ///
 /// Called by the kernel with a namespace that still has devices, so that its data, which goes
 /// after them, is there if it has any.
-unsafe extern "C" fn gone<T: PerNet + DeviceGone>(net: *mut bindings::net) {
+unsafe extern "C" fn gone<T: PerNet + Departures>(net: *mut bindings::net, device: bool) {
     // SAFETY: By the contract.
     let net = unsafe { Net::from_raw(net) };
     if let Some(data) = netns::get::<T>(&net) {
-        data.device_gone();
+        if device {
+            data.device_gone();
+        } else {
+            data.address_gone();
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! [`include/net/ip6_route.h`](srctree/include/net/ip6_route.h)
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::bindings;
 
@@ -59,6 +60,7 @@ pub(super) fn in6(addr: Ipv6Addr) -> bindings::in6_addr {
 /// # Invariants
 ///
 /// `dst` is a reference to a route of `to`'s family.
+#[repr(C)]
 pub(crate) struct Path {
     dst: NonNull<bindings::dst_entry>,
     cookie: u32,
@@ -81,10 +83,55 @@ pub(crate) struct Query {
     pub(crate) to: IpAddr,
     /// From which address, or from the one that the host would choose.
     pub(crate) from: Option<IpAddr>,
-    /// The packet's mark.
-    pub(crate) mark: u32,
+    /// What else of a packet the rules of the host may ask for.
+    pub(crate) hints: Hints,
     /// `to` is a next hop: it is asked for by itself, whatever the packet says (DR).
     pub(crate) next_hop: bool,
+}
+
+/// What of a packet, besides its addresses, may decide where it goes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Hints {
+    /// Type of service, without ECN's bits.
+    pub(crate) class: u8,
+    /// The packet's mark.
+    pub(crate) mark: u32,
+    /// The number of the VRF device that it belongs to, or 0.
+    pub(crate) vrf: u32,
+    /// The number of the interface that it must leave by, or 0.
+    pub(crate) link: u32,
+    /// Protocol, source and destination port, or zeros.
+    pub(crate) ports: (u8, u16, u16),
+}
+
+impl Hints {
+    fn raw(&self, query: &Query) -> ffi::rlvs_query {
+        let (proto, sport, dport) = self.ports;
+        ffi::rlvs_query {
+            mark: self.mark,
+            l3mdev: self.vrf,
+            oif: self.link,
+            sport: sport.to_be(),
+            dport: dport.to_be(),
+            proto,
+            tos: self.class,
+            known_nh: query.next_hop,
+            want_saddr: query.from.is_none(),
+        }
+    }
+}
+
+/// Whether more than addresses decide about routes in a namespace: rules beyond the usual ones.
+pub(crate) fn has_rules(net: Net, v6: bool) -> bool {
+    // SAFETY: The namespace is valid.
+    unsafe { ffi::rlvs_route_ruled(net.as_ptr(), v6) }
+}
+
+/// Whether the namespace has IPsec policies, which each packet has to be shown to.
+#[inline]
+pub(crate) fn has_policies(net: Net) -> bool {
+    // SAFETY: The namespace is valid.
+    unsafe { ffi::rlvs_policed(net.as_ptr()) }
 }
 
 impl Path {
@@ -101,21 +148,11 @@ impl Path {
             Some(IpAddr::V4(from)) => be32(from),
             _ => 0,
         };
-        let ask = query.from.is_none();
-        // SAFETY: The namespace is valid and `source` a place for an address.
-        let dst = unsafe {
-            ffi::rlvs_route4(
-                net.as_ptr(),
-                be32(to),
-                &mut source,
-                query.mark,
-                0,
-                query.next_hop,
-                ask,
-            )
-        };
+        let raw = query.hints.raw(&query);
+        // SAFETY: The namespace and the query are valid and `source` a place for an address.
+        let dst = unsafe { ffi::rlvs_route4(net.as_ptr(), be32(to), &mut source, &raw) };
         let source = Ipv4Addr::from(source.to_ne_bytes());
-        Self::from_dst(dst, query.to, source.into())
+        Self::from_dst(net, dst, query.to, source.into())
     }
 
     fn find6(net: Net, to: Ipv6Addr, query: Query) -> Option<Self> {
@@ -123,32 +160,35 @@ impl Path {
             Some(IpAddr::V6(from)) => in6(from),
             _ => bindings::in6_addr::default(),
         };
-        let ask = query.from.is_none();
-        // SAFETY: The namespace and both addresses are valid.
-        let dst = unsafe {
-            ffi::rlvs_route6(
-                net.as_ptr(),
-                &in6(to),
-                &mut source,
-                query.mark,
-                query.next_hop,
-                ask,
-            )
-        };
+        let raw = query.hints.raw(&query);
+        // SAFETY: The namespace, the query and both addresses are valid.
+        let dst = unsafe { ffi::rlvs_route6(net.as_ptr(), &in6(to), &mut source, &raw) };
         // SAFETY: Every view of the union is plain bytes.
         let source = Ipv6Addr::from(unsafe { source.in6_u.u6_addr8 });
-        Self::from_dst(dst, query.to, source.into())
+        Self::from_dst(net, dst, query.to, source.into())
+    }
+
+    /// The way that a packet to `to` has, if it may be handed to the neighbour at once.
+    pub(super) fn of_packet(net: Net, skb: NonNull<bindings::sk_buff>, to: IpAddr) -> Option<Self> {
+        // SAFETY: The caller's packet is valid.
+        let dst = unsafe { ffi::rlvs_skb_hold_dst(skb.as_ptr()) };
+        let source = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self::from_dst(net, dst, to, source).filter(Self::is_direct)
     }
 
     /// Takes over a reference that a lookup returned.
-    fn from_dst(dst: *mut bindings::dst_entry, to: IpAddr, source: IpAddr) -> Option<Self> {
+    fn from_dst(
+        net: Net,
+        dst: *mut bindings::dst_entry,
+        to: IpAddr,
+        source: IpAddr,
+    ) -> Option<Self> {
         let dst = NonNull::new(dst)?;
-        let v6 = to.is_ipv6();
-        // SAFETY: A route of the family of `to`.
-        let (cookie, flags) = unsafe {
+        // SAFETY: A route of the family of `to`, in this namespace.
+        let (flags, cookie) = unsafe {
             (
-                ffi::rlvs_route_cookie(dst.as_ptr(), v6),
-                ffi::rlvs_route_flags(dst.as_ptr(), v6),
+                ffi::rlvs_route_flags(net.as_ptr(), dst.as_ptr()),
+                ffi::rlvs_route_cookie(dst.as_ptr()),
             )
         };
         Some(Self {
@@ -174,6 +214,11 @@ impl Path {
         self.flags & ffi::RLVS_ROUTE_LOCAL != 0
     }
 
+    /// Whether there were IPsec policies when it was looked up.
+    pub(crate) fn is_policed(&self) -> bool {
+        self.flags & ffi::RLVS_ROUTE_POLICED != 0
+    }
+
     /// Whether a packet may be handed to the neighbour at once.
     #[inline(always)]
     pub(crate) fn is_direct(&self) -> bool {
@@ -183,6 +228,13 @@ impl Path {
     /// Whether both lead over the same route.
     pub(crate) fn same_route(&self, other: &Self) -> bool {
         self.dst == other.dst
+    }
+
+    /// The same once more; `None`: it is going away.
+    pub(crate) fn share(&self) -> Option<Self> {
+        // SAFETY: A route by the invariant.
+        let held = unsafe { ffi::rlvs_route_hold(self.dst.as_ptr()) };
+        held.then_some(Self { ..*self })
     }
 
     /// A number that tells routes apart, for hashing.
@@ -198,6 +250,32 @@ impl Path {
     #[inline(always)]
     pub(super) fn dst(&self) -> *mut bindings::dst_entry {
         self.dst.as_ptr()
+    }
+}
+
+/// A way that is kept somewhere, or one that was looked up for this packet alone.
+pub(crate) enum Route<'a> {
+    /// Lives as long as the read side.
+    Kept(&'a Path),
+    /// For one packet.
+    Own(Path),
+}
+
+impl Route<'_> {
+    /// Whether it is for this packet alone.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+}
+
+impl Deref for Route<'_> {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Own(path) => path,
+        }
     }
 }
 

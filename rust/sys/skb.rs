@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
+use core::net::IpAddr;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -12,7 +13,7 @@ use super::hook::Place;
 use super::index::Side;
 use super::netns::Net;
 use super::rcu::Rcu;
-use super::route::Path;
+use super::route::{Path, Route};
 use super::stats::Stats;
 use crate::ffi;
 
@@ -86,6 +87,52 @@ impl Ready {
     pub(crate) fn partial(self) -> bool {
         self.answer & ffi::RLVS_EARLY_PARTIAL != 0
     }
+}
+
+/// Where a packet came in, by the number of the interface, and the mark that it bore at its end.
+#[derive(Default)]
+pub(crate) struct Origin(ffi::rlvs_origin);
+
+impl Origin {
+    /// The interface, or 0 if the packet is of this host.
+    pub(crate) fn interface(&self) -> u32 {
+        self.0.iif
+    }
+
+    /// The mark.
+    pub(crate) fn mark(&self) -> u32 {
+        self.0.mark
+    }
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        (self.0.iif, self.0.mark) == (other.0.iif, other.0.mark)
+    }
+}
+
+/// Why a packet does not go early although its flow is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotReady {
+    /// The kernel would not forward it either, or it can't be changed.
+    Refused,
+    /// It came in where none came that went the ordinary way.
+    Interface,
+    /// The way out is not known any more.
+    Path,
+    /// It is too large for the way out.
+    Size,
+}
+
+/// What connection tracking says about a packet that has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// It does not see it.
+    None,
+    /// It knows the connection.
+    Tracked,
+    /// It refuses the packet.
+    Refused,
 }
 
 /// An ICMP error to a packet's sender.
@@ -239,12 +286,71 @@ impl<'a> Packet<'a> {
         unsafe { ffi::rlvs_skb_orphan(self.raw()) };
     }
 
-    /// Sends it over `path` when it goes on.
-    pub(crate) fn set_route(&mut self, path: &'a Path) {
-        let hold = self.place == Place::LocalOut;
-        // SAFETY: Valid and ours; the path lives as long as the read side (`'a`), which only
-        // the host's own packets outlive: they get a reference.
-        unsafe { ffi::rlvs_skb_set_route(self.raw(), path.dst(), hold) };
+    /// Where it came in.
+    pub(crate) fn origin(&self, v6: bool) -> Origin {
+        let mut origin = Origin::default();
+        // SAFETY: Valid by the invariant, and with an IP header of that family.
+        unsafe { ffi::rlvs_skb_origin(self.raw(), v6, &mut origin.0) };
+        origin
+    }
+
+    /// The interface that answers to it must go back to, if addresses do not tell; or 0.
+    pub(crate) fn link(&self, v6: bool) -> u32 {
+        // SAFETY: Valid by the invariant, and with an IP header of that family.
+        unsafe { ffi::rlvs_skb_link(self.raw(), v6) }
+    }
+
+    /// The VRF that interface `link`, or else its route, belongs to; or 0.
+    pub(crate) fn vrf(&self, link: u32) -> u32 {
+        // SAFETY: Valid by the invariant.
+        unsafe { ffi::rlvs_skb_vrf(self.net.as_ptr(), self.raw(), link) }
+    }
+
+    /// The way that it has, to `to`, if it may be handed to the neighbour at once.
+    pub(crate) fn path(&self, to: IpAddr) -> Option<Path> {
+        Path::of_packet(self.net, self.skb, to)
+    }
+
+    /// Sends it over `route` when it goes on; false: IPsec's policies forbid that, drop it.
+    pub(crate) fn set_route(&mut self, route: &Route<'a>) -> bool {
+        // A packet of the host's own leaves the read side with the hook.
+        let hold = route.is_own() || self.place == Place::LocalOut;
+        // SAFETY: Valid and ours; a kept path lives as long as the read side (`'a`), which only
+        // the host's own packets outlive: they get a reference, as do those with a way of their
+        // own.
+        unsafe {
+            ffi::rlvs_skb_set_route(self.raw(), route.dst(), hold);
+            ffi::rlvs_policy_out(self.net.as_ptr(), self.raw())
+        }
+    }
+
+    /// Whether IPsec's policies let the host take it in as it came.
+    pub(crate) fn is_let_in(&mut self, v6: bool) -> bool {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_policy_in(self.raw(), v6) }
+    }
+
+    /// Lets connection tracking, if there is any, keep what it knows of it: it has come to its
+    /// end in the host's eyes.
+    pub(crate) fn arrive(&mut self) -> Tracking {
+        // SAFETY: Valid and ours by the invariant, inside a read side.
+        match unsafe { ffi::rlvs_ct_arrive(self.raw()) } {
+            ffi::RLVS_CT_NONE => Tracking::None,
+            ffi::RLVS_CT_DROP => Tracking::Refused,
+            _ => Tracking::Tracked,
+        }
+    }
+
+    /// Keeps the host's own NAT away from it.
+    pub(crate) fn keep_addresses(&mut self) {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_ct_keep(self.raw()) };
+    }
+
+    /// Whether connection tracking, if it sees it, has seen the opening of its connection.
+    pub(crate) fn is_settled(&mut self) -> bool {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_ct_settled(self.raw()) }
     }
 
     /// Tells the sender of an error.
@@ -354,13 +460,29 @@ impl<'a> Packet<'a> {
     }
 
     /// Whether it may be changed and take `path`, with `spare` bytes put in front, past routing
-    /// and the other hooks; its first `len` bytes are its own then.
+    /// and the other hooks, as one from `origin`; its first `len` bytes are its own then.
     #[inline(always)]
-    pub(crate) fn ready(&mut self, path: &Path, spare: u32, len: u32) -> Option<Ready> {
+    pub(crate) fn ready(
+        &mut self,
+        origin: &Origin,
+        path: &Path,
+        spare: u32,
+        len: u32,
+    ) -> Result<Ready, NotReady> {
         // SAFETY: Valid and ours by the invariant; no slice of it is held.
-        let answer =
-            unsafe { ffi::rlvs_early_ready(self.raw(), path.dst(), path.cookie(), spare, len) };
-        (answer != 0).then_some(Ready { answer, len })
+        let answer = unsafe {
+            let (dst, cookie) = (path.dst(), path.cookie());
+            ffi::rlvs_early_ready(self.raw(), &origin.0, dst, cookie, spare, len)
+        };
+        if answer >= ffi::RLVS_EARLY_REASONS {
+            return Ok(Ready { answer, len });
+        }
+        Err(match answer {
+            ffi::RLVS_EARLY_INTERFACE => NotReady::Interface,
+            ffi::RLVS_EARLY_PATH => NotReady::Path,
+            ffi::RLVS_EARLY_SIZE => NotReady::Size,
+            _ => NotReady::Refused,
+        })
     }
 
     /// The bytes that [`Packet::ready`] made its own.
@@ -374,38 +496,46 @@ impl<'a> Packet<'a> {
     /// Counts it as one of `bytes`, by `side`, and hands it to the neighbour that `path` and its
     /// destination name, past the other hooks.
     #[inline(always)]
-    pub(crate) fn send_early(self, path: &Path, stats: &Stats, bytes: u32, side: Side) -> Verdict {
-        let out = side == Side::Second;
+    pub(crate) fn send_early(
+        self,
+        origin: &Origin,
+        path: &Path,
+        stats: &Stats,
+        bytes: u32,
+        side: Side,
+    ) -> Verdict {
+        let (mark, out) = (origin.mark(), side == Side::Second);
         // SAFETY: Valid and ours by the invariant, given away here, as is the path's family;
         // the path and the counters live as long as the read side.
-        unsafe { ffi::rlvs_early_send(self.raw(), path.dst(), stats.as_ptr(), bytes, out) };
+        unsafe { ffi::rlvs_early_send(self.raw(), path.dst(), mark, stats.as_ptr(), bytes, out) };
         STOLEN
     }
 
-    /// Sends it through LOCAL_OUT and the ordinary output.
-    pub(crate) fn send_out(self, path: &'a Path) -> Verdict {
-        // SAFETY: Valid and ours by the invariant, given away here; the path lives as
-        // long as the read side.
-        unsafe {
-            if path.to.is_ipv6() {
-                ffi::rlvs_xmit_out6(self.net.as_ptr(), self.raw(), path.dst());
-            } else {
-                ffi::rlvs_xmit_out4(self.net.as_ptr(), self.raw(), path.dst());
-            }
-        }
+    /// Whether the ordinary output over `path` would come to the same as [`Packet::send_straight`].
+    pub(crate) fn is_straight(&self, path: &Path) -> bool {
+        // SAFETY: Valid by the invariant.
+        unsafe { ffi::rlvs_xmit_is_straight(self.net.as_ptr(), self.raw(), path.dst()) }
+    }
+
+    /// Hands it to the neighbour at once.
+    pub(crate) fn send_straight(self, path: &Path) -> Verdict {
+        // SAFETY: Valid and ours by the invariant, given away here; the path lives through the
+        // call, and whoever keeps the packet longer takes a reference of its route.
+        unsafe { ffi::rlvs_xmit_straight(self.raw(), path.dst()) };
+        STOLEN
+    }
+
+    /// Sends it through LOCAL_OUT and the ordinary output; `tracked`: seen by connection tracking.
+    pub(crate) fn send_out(self, path: &Path, tracked: bool) -> Verdict {
+        // SAFETY: As for `send_straight`.
+        unsafe { ffi::rlvs_xmit_out(self.net.as_ptr(), self.raw(), path.dst(), tracked) };
         STOLEN
     }
 
     /// Sends an encapsulated packet like one of the host's own.
-    pub(crate) fn send_tunnelled(self, path: &'a Path) -> Verdict {
-        // SAFETY: As for `send_out`.
-        unsafe {
-            if path.to.is_ipv6() {
-                ffi::rlvs_xmit_tunnel6(self.net.as_ptr(), self.raw(), path.dst());
-            } else {
-                ffi::rlvs_xmit_tunnel4(self.net.as_ptr(), self.raw(), path.dst());
-            }
-        }
+    pub(crate) fn send_tunnelled(self, path: &Path) -> Verdict {
+        // SAFETY: As for `send_straight`.
+        unsafe { ffi::rlvs_xmit_tunnel(self.net.as_ptr(), self.raw(), path.dst()) };
         STOLEN
     }
 }

@@ -22,13 +22,19 @@ pub(crate) enum Bound {
     Of(usize),
 }
 
+/// What follows a change, in which namespace.
+type Watch = (Net, fn(&Net));
+
 /// A number that can be set.
+#[repr(C)]
 pub(crate) struct Value {
     /// Read and written by C, too, in one instruction.
     now: AtomicU32,
     name: &'static CStr,
     min: Bound,
     max: Bound,
+    /// What follows a change, in which namespace.
+    watch: Option<Watch>,
 }
 
 impl Value {
@@ -40,7 +46,14 @@ impl Value {
             name,
             min,
             max,
+            watch: None,
         }
+    }
+
+    /// Calls `changed` after each time that somebody in `net` sets it; it may sleep.
+    pub(crate) const fn watched(mut self, net: Net, changed: fn(&Net)) -> Self {
+        self.watch = Some((net, changed));
+        self
     }
 }
 
@@ -128,14 +141,38 @@ impl<R, const N: usize> Drop for Published<R, N> {
 fn setting<const N: usize>(values: &Values<N>, value: &Value) -> bindings::ctl_table {
     bindings::ctl_table {
         procname: value.name.as_char_ptr(),
-        data: value.now.as_ptr().cast(),
+        // The number stands first in it.
+        data: ptr::from_ref(value).cast_mut().cast(),
         maxlen: size_of::<u32>() as c_int,
         mode: 0o644,
-        proc_handler: Some(bindings::proc_douintvec_minmax),
+        proc_handler: Some(store),
         extra1: values.bound(&value.min),
         extra2: values.bound(&value.max),
         ..pin_init::zeroed()
     }
+}
+
+/// Shows or sets a value.
+///
+/// # Safety
+///
+/// Called by the kernel with an entry that [`setting`] made, in a table that is registered, and
+/// with what `proc_douintvec_minmax` wants.
+unsafe extern "C" fn store(
+    entry: *const bindings::ctl_table,
+    write: c_int,
+    buffer: *mut c_void,
+    len: *mut usize,
+    position: *mut bindings::loff_t,
+) -> c_int {
+    // SAFETY: By the contract.
+    let result = unsafe { bindings::proc_douintvec_minmax(entry, write, buffer, len, position) };
+    // SAFETY: By the contract the entry refers to the first field of a live `Value`.
+    let value = unsafe { &*(*entry).data.cast::<Value>() };
+    if let (0, true, Some((net, changed))) = (result, write != 0, value.watch) {
+        changed(&net);
+    }
+    result
 }
 
 fn reading<R: Reading>(net: Net) -> bindings::ctl_table {

@@ -79,6 +79,8 @@ pub mod cmd {
     pub const GET_CONN: u8 = 67;
     /// Only as the answer to [`GET_CONN`].
     pub const NEW_CONN: u8 = 68;
+    /// Makes every connection pass the host's rules again before it goes early.
+    pub const RECHECK: u8 = 69;
 }
 
 /// Attributes at the top of a message.
@@ -285,6 +287,43 @@ pub mod info {
     pub const DROP_NOMEM: u16 = 68;
     /// String, the version of this module.
     pub const MODULE_VERSION: u16 = 69;
+    /// u32, [`super::early`]: whether the early path is on.
+    pub const EARLY: u16 = 80;
+    /// Nest of [`super::late`].
+    pub const LATE: u16 = 81;
+}
+
+/// Whether packets of known connections go early, and if not, why.
+pub mod early {
+    /// They do.
+    pub const ON: u32 = 0;
+    /// The sysctl `early` is 0.
+    pub const SWITCHED_OFF: u32 = 1;
+    /// Each packet is shown to IPsec's policies.
+    pub const POLICIES: u32 = 2;
+    /// A moment ago a device or an address went; it is on again in a moment.
+    pub const PAUSED: u32 = 3;
+}
+
+/// u64 each: packets of known connections that went the ordinary way, by reason.
+///
+/// The attribute's number is the reason's place in the list, from 1 on.
+pub mod late {
+    /// The reasons: SYN; no packet of its side has come out behind the host's rules yet; another
+    /// interface, type of service or mark than those; IPsec; no way out; too large; TTL; options,
+    /// extension headers or fragments; the kernel would not forward it; connection tracking.
+    pub const REASONS: [&str; 10] = [
+        "syn",
+        "unmarked",
+        "interface",
+        "policy",
+        "path",
+        "size",
+        "ttl",
+        "form",
+        "refused",
+        "tracking",
+    ];
 }
 
 /// Attributes of one of a service's local addresses. It is named by ADDR and ADDR_FAMILY.

@@ -95,6 +95,9 @@ pub struct Commands {
     /// Zero the counters of a service or of all
     #[arg(short = 'Z', long)]
     pub zero: bool,
+    /// Let every connection pass the host's packet filter and policies again before it goes past them
+    #[arg(long)]
+    pub recheck: bool,
     /// Write rules that --restore reads
     #[arg(short = 'S', long)]
     pub save: bool,

@@ -46,6 +46,7 @@ pub enum Change {
     AddLaddr(ServiceId, IpAddr),
     DeleteLaddr(ServiceId, IpAddr),
     Zero(Option<ServiceId>),
+    Recheck,
     SetTimeouts(Timeouts),
 }
 
@@ -186,6 +187,7 @@ const FORMS: &[Form] = &[
     form("get_laddr", Need::May, &[], &["numeric", "json"]),
     form("list", Need::May, &[], LIST_OPTIONS),
     form("zero", Need::May, &[], &[]),
+    form("recheck", Need::Never, &[], &[]),
     form("save", Need::Never, &[], &["numeric"]),
     form("restore", Need::Never, &[], &[]),
     form("set", Need::Never, &[], &[]),
@@ -309,6 +311,7 @@ impl Reader<'_> {
             "add_laddr" => Change::AddLaddr(self.service()?, self.laddr()?),
             "del_laddr" => Change::DeleteLaddr(self.service()?, self.laddr()?),
             "zero" => Change::Zero(self.maybe_service()?),
+            "recheck" => Change::Recheck,
             "set" => Change::SetTimeouts(self.timeouts()?),
             _ => Change::Clear,
         })

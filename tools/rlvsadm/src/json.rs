@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Listings as JSON: always numeric, always with all counters in full.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::address::{Endpoint, Proto, ServiceId};
 use crate::flags;
 use crate::model::{Conn, Dest, Entry, Info, Laddr, Method, Stats, Timeouts};
+use crate::wire::uapi::{early, late};
 
 #[derive(Serialize)]
 struct Table<'a> {
@@ -63,6 +66,8 @@ struct Module<'a> {
     refused_limit: u64,
     refused_ports: u64,
     refused_memory: u64,
+    early_path: &'static str,
+    early: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -141,6 +146,13 @@ pub fn info(info: &Info) -> String {
         refused_limit: info.drop_limit,
         refused_ports: info.drop_ports,
         refused_memory: info.drop_nomem,
+        early_path: match info.early {
+            early::ON => "on",
+            early::SWITCHED_OFF => "off",
+            early::POLICIES => "policies",
+            _ => "paused",
+        },
+        early: late::REASONS.into_iter().zip(info.late).collect(),
     })
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::address::{Endpoint, Proto, ServiceId};
 use crate::error::LinkError;
 use crate::fields::Fields;
-use crate::wire::uapi::{af, attr, conn, dest, fwd, info, laddr, stats, svc};
+use crate::wire::uapi::{af, attr, conn, dest, fwd, info, laddr, late, stats, svc};
 
 /// How packets get to a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -233,6 +233,10 @@ pub struct Info {
     /// New connections refused for want of memory.
     pub drop_nomem: u64,
     pub module_version: String,
+    /// One of [`crate::wire::uapi::early`].
+    pub early: u32,
+    /// Packets of known connections that did not go early, in the order of [`late::REASONS`].
+    pub late: [u64; late::REASONS.len()],
 }
 
 impl Info {
@@ -248,6 +252,8 @@ impl Info {
             drop_ports: fields.count(info::DROP_PORTS)?,
             drop_nomem: fields.count(info::DROP_NOMEM)?,
             module_version: fields.text(info::MODULE_VERSION)?,
+            early: fields.u32(info::EARLY)?,
+            late: counts(&fields)?,
         })
     }
 
@@ -256,6 +262,16 @@ impl Info {
         let [_, major, minor, patch] = self.version.to_be_bytes();
         format!("{major}.{minor}.{patch}")
     }
+}
+
+/// The packets that did not go early, by reason.
+fn counts(fields: &Fields<'_>) -> Result<[u64; late::REASONS.len()], LinkError> {
+    let nest = fields.nest(info::LATE, "counters of the early path")?;
+    let mut counts = [0; late::REASONS.len()];
+    for (number, count) in (1..).zip(&mut counts) {
+        *count = nest.count(number)?;
+    }
+    Ok(counts)
 }
 
 /// The time-outs in seconds; in a request 0 leaves one as it is.

@@ -73,6 +73,7 @@ impl From<&Change> for Request {
             }
             Change::Zero(Some(service)) => Request::about(cmd::ZERO, *service),
             Change::Zero(None) => Request::bare(cmd::ZERO),
+            Change::Recheck => Request::bare(cmd::RECHECK),
             Change::SetTimeouts(timeouts) => set_timeouts(timeouts),
         }
     }

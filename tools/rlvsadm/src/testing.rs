@@ -227,6 +227,8 @@ pub(crate) fn info_answer() -> Answer {
         .u64(info::DROP_PORTS, 2)
         .u64(info::DROP_NOMEM, 3)
         .text(info::MODULE_VERSION, "0.1.0")
+        .u32(info::EARLY, 0)
+        .nest(info::LATE, Nest::new().u64(1, 5).u64(10, 7))
         .bytes()
 }
 

@@ -8,6 +8,7 @@ use crate::command::{Format, View};
 use crate::flags;
 use crate::model::{Conn, Dest, Entry, Info, Service, Stats, Timeouts};
 use crate::names::{label, Names};
+use crate::wire::uapi::{early, late};
 
 /// Widths at which ipvsadm cuts the name of an IPv4 service and destination.
 const SERVICE_WIDTH: usize = 33;
@@ -214,10 +215,42 @@ pub fn info(info: &Info) -> String {
     });
     let version = info.ipvs_version();
     format!(
-        "rlvs {} (IPVS {version})\n{}",
+        "rlvs {} (IPVS {version})\n{}{}",
         info.module_version,
-        rows.concat()
+        rows.concat(),
+        early_path(info)
     )
+}
+
+/// What a reason for the ordinary way is called, in the order of `late::REASONS`.
+const REASONS: [&str; late::REASONS.len()] = [
+    "SYN",
+    "first of its side",
+    "other interface or mark",
+    "IPsec policies",
+    "no way out known",
+    "too large for the way",
+    "TTL",
+    "options or fragments",
+    "not to be forwarded",
+    "connection tracking",
+];
+
+/// The early path: whether it is on, and what went past it.
+fn early_path(info: &Info) -> String {
+    let state = match info.early {
+        early::ON => "on",
+        early::SWITCHED_OFF => "off: net.rlvs.early is 0",
+        early::POLICIES => "off: there are IPsec policies, which each packet is shown to",
+        _ => "off for a moment: a device or an address went",
+    };
+    let rows: Vec<_> = REASONS
+        .iter()
+        .zip(info.late)
+        .map(|(reason, packets)| format!("  {reason:<23} {packets:>20}\n"))
+        .collect();
+    let rows = rows.concat();
+    format!("early path: {state}\npackets of known connections that did not take it:\n{rows}")
 }
 
 /// The services' local addresses, as the FULLNAT tools list them.

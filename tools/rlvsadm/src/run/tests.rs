@@ -254,6 +254,12 @@ fn the_other_listings_as_json() {
         (&info["refused_ports"], &info["module_version"]),
         (&2.into(), &"0.1.0".into())
     );
+    let early = (
+        &info["early_path"],
+        &info["early"]["syn"],
+        &info["early"]["tracking"],
+    );
+    assert_eq!(early, (&"on".into(), &5.into(), &7.into()));
     let laddrs = json("-Gj", Fake::default().answer(service()).answer(laddrs()));
     assert_eq!(laddrs[0]["port"], 80);
     assert_eq!(laddrs[0]["local_addresses"][0]["address"], "10.0.1.1");

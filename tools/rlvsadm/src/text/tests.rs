@@ -322,6 +322,8 @@ fn the_module_tells_of_refused_connections() {
         drop_ports: 2,
         drop_nomem: u64::MAX,
         module_version: "0.1.0".to_owned(),
+        early: 2,
+        late: [1, 2, 3, 4, 5, 6, 7, 8, 9, u64::MAX],
     });
     let expected = "\
 rlvs 0.1.0 (IPVS 1.2.1)
@@ -332,6 +334,18 @@ new connections refused:
   at the most                                1
   no local port left                         2
   no memory               18446744073709551615
+early path: off: there are IPsec policies, which each packet is shown to
+packets of known connections that did not take it:
+  SYN                                        1
+  first of its side                          2
+  other interface or mark                    3
+  IPsec policies                             4
+  no way out known                           5
+  too large for the way                      6
+  TTL                                        7
+  options or fragments                       8
+  not to be forwarded                        9
+  connection tracking     18446744073709551615
 ";
     assert_eq!(printed, expected);
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+/* IPsec's policies: what they say about a packet. */
+#include <linux/skbuff.h>
+#include <net/dst.h>
+#include <net/ip.h>
+#include <net/xfrm.h>
+
+#include "shim.h"
+
+/* Whether the host takes in the packet as it came, encrypted or not. */
+bool rlvs_policy_in(struct sk_buff *skb, bool v6)
+{
+	return v6 ? xfrm6_policy_check(NULL, XFRM_POLICY_IN, skb) :
+		    xfrm4_policy_check(NULL, XFRM_POLICY_IN, skb);
+}
+
+#ifdef CONFIG_XFRM
+
+/*
+ * The packet, which has its last addresses and a route, gets another route if
+ * a policy wants it transformed. False: a policy forbids it; drop the packet.
+ */
+bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
+{
+	struct dst_entry *dst = skb_dst(skb);
+	unsigned int room;
+	struct flowi fl;
+
+	if (likely(!rlvs_policed(net)))
+		return true;
+	if (xfrm_decode_session(net, skb, &fl, dst->ops->family) < 0)
+		return false;
+	if (!dst_hold_safe(dst))
+		return false;
+	skb_dst_drop(skb);
+	/* Takes over our reference, whatever it says. */
+	dst = xfrm_lookup(net, dst, &fl, NULL, 0);
+	if (IS_ERR(dst))
+		return false;
+	skb_dst_set(skb, dst);
+	room = dst->dev->hard_header_len;
+	return skb_headroom(skb) >= room ||
+	       !pskb_expand_head(skb, HH_DATA_ALIGN(room - skb_headroom(skb)),
+				 0, GFP_ATOMIC);
+}
+
+#else
+
+bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
+{
+	return true;
+}
+
+#endif

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ways that packets of known flows take: in by which interface, and out over which route.
+//!
+//! A director has few of them, and all flows share them. A side of a flow keeps a ticket: the
+//! number of a slot and of the way that was in it, four bytes and no reference. Another way in
+//! the slot makes the ticket void. A slot's numbers are never used twice; when they run out the
+//! slot is not used any more.
+
+use kernel::prelude::*;
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sys::rcu::{Rcu, RcuBox, RcuCell};
+use crate::sys::route::Path;
+use crate::sys::skb::Origin;
+use crate::sys::time::{Jiffies, HZ};
+
+/// Slots of the table, a power of two.
+const SLOTS: usize = 1024;
+/// Bits of a ticket that hold the slot.
+const SLOT_BITS: u32 = SLOTS.trailing_zeros();
+/// The last number of a slot.
+const LAST: u32 = u32::MAX >> SLOT_BITS;
+/// Slots that a way may be in, a power of two.
+const CHOICE: usize = 4;
+
+/// A way. What each packet asks comes first.
+#[repr(C)]
+pub(crate) struct Way {
+    number: u32,
+    /// The gate's stamp when it was earned.
+    stamp: u32,
+    /// Where packets come from that may take it early; no interface: nobody may.
+    pub(crate) origin: Origin,
+    /// Type of service, without ECN's bits.
+    pub(crate) class: u8,
+    /// The route depends on more than the addresses: rules of the host have a say.
+    pub(crate) ruled: bool,
+    /// Where it leads; the destination of the flow knows if this does not.
+    pub(crate) path: Option<Path>,
+    since: Jiffies,
+}
+
+impl Way {
+    /// A way that is known, but that nobody has earned.
+    pub(crate) fn known(path: Path, class: u8) -> Self {
+        Self::earned(0, Origin::default(), class, false, Some(path))
+    }
+
+    /// A way that a packet of `origin` has gone to its end while the gate had `stamp`.
+    pub(crate) fn earned(
+        stamp: u32,
+        origin: Origin,
+        class: u8,
+        ruled: bool,
+        path: Option<Path>,
+    ) -> Self {
+        Self {
+            number: 0,
+            stamp,
+            origin,
+            class,
+            ruled,
+            path,
+            since: Jiffies::now(),
+        }
+    }
+
+    /// Whether it was earned while the gate had `stamp`.
+    #[inline(always)]
+    pub(crate) fn has(&self, stamp: u32) -> bool {
+        self.stamp == stamp
+    }
+
+    /// The path with its MTU, as long as the routing tables stand by it.
+    pub(crate) fn route(&self) -> Option<(&Path, u32)> {
+        let path = self.path.as_ref()?;
+        Some((path, path.mtu()?))
+    }
+
+    /// Whether the routing tables have changed since.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| path.mtu().is_none())
+    }
+
+    /// Whether one can stand for the other.
+    fn equals(&self, other: &Self) -> bool {
+        let same_path = match (&self.path, &other.path) {
+            (Some(one), Some(other)) => one.same_route(other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_path
+            && (self.stamp, self.class, self.ruled) == (other.stamp, other.class, other.ruled)
+            && self.origin == other.origin
+    }
+
+    /// Where its slots begin.
+    fn home(&self) -> usize {
+        let route = self.path.as_ref().map_or(0, Path::route_number) as u64;
+        let from = (u64::from(self.origin.interface()) << 32) | u64::from(self.origin.mark());
+        let words = route ^ from.rotate_left(8) ^ u64::from(self.class);
+        (words.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (SLOTS - 1)
+    }
+}
+
+/// A place for a way.
+struct Slot {
+    way: RcuCell<Way>,
+    /// The number of the last way that was here.
+    number: AtomicU32,
+}
+
+/// The ways of a network namespace.
+pub(crate) struct Ways(KVVec<Slot>);
+
+impl Ways {
+    /// No way is known yet.
+    pub(crate) fn new() -> Result<Self> {
+        let mut slots = KVVec::with_capacity(SLOTS, GFP_KERNEL)?;
+        for _ in 0..SLOTS {
+            let (way, number) = (RcuCell::empty(), AtomicU32::new(0));
+            slots.push(Slot { way, number }, GFP_KERNEL)?;
+        }
+        Ok(Self(slots))
+    }
+
+    /// The way of a ticket, unless another one has taken its place; its route may be out of date.
+    #[inline(always)]
+    pub(crate) fn get<'a>(&'a self, rcu: &'a Rcu, ticket: u32) -> Option<&'a Way> {
+        let slot = self.0.get(ticket as usize & (SLOTS - 1))?;
+        let way = slot.way.get(rcu)?;
+        (way.number == ticket >> SLOT_BITS).then_some(way)
+    }
+
+    /// Keeps a way, or finds the one that is like it; returns it with a ticket for the next time.
+    ///
+    /// `None`: no memory, or its places were all taken within the last second.
+    pub(crate) fn keep<'a>(&'a self, rcu: &'a Rcu, way: Way) -> Option<(&'a Way, u32)> {
+        let home = way.home();
+        let places = (0..CHOICE).map(|i| home ^ i);
+        for place in places.clone() {
+            let known = self.0.get(place).and_then(|slot| slot.way.get(rcu));
+            if let Some(known) = known.filter(|known| known.equals(&way) && !known.is_stale()) {
+                return Some((known, ticket(place, known.number)));
+            }
+        }
+        let (now, stamp) = (Jiffies::now(), way.stamp);
+        let place = places
+            .clone()
+            .find(|&place| self.is_free(rcu, place, stamp));
+        let place = place.or_else(|| places.max_by_key(|&place| self.age(rcu, place, now)))?;
+        self.put(rcu, place, way, now)
+    }
+
+    /// Whether nobody loses anything if a way with `stamp` comes here.
+    fn is_free(&self, rcu: &Rcu, place: usize, stamp: u32) -> bool {
+        let useless = |way: &Way| way.is_stale() || (way.stamp != 0 && way.stamp < stamp);
+        let slot = self.0.get(place);
+        slot.is_some_and(|slot| slot.way.get(rcu).is_none_or(useless))
+    }
+
+    fn age(&self, rcu: &Rcu, place: usize, now: Jiffies) -> Jiffies {
+        let way = self.0.get(place).and_then(|slot| slot.way.get(rcu));
+        way.map_or(Jiffies(0), |way| now.since(way.since))
+    }
+
+    fn put<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        place: usize,
+        mut way: Way,
+        now: Jiffies,
+    ) -> Option<(&'a Way, u32)> {
+        let slot = self.0.get(place)?;
+        if !self.is_free(rcu, place, way.stamp) && self.age(rcu, place, now) < Jiffies(HZ) {
+            return None;
+        }
+        let next = |last: u32| (last < LAST).then(|| last.wrapping_add(1));
+        let last = slot
+            .number
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        way.number = last.ok()?.wrapping_add(1);
+        let way = slot.way.put(rcu, RcuBox::new(way, GFP_ATOMIC).ok()?);
+        Some((way, ticket(place, way.number)))
+    }
+
+    /// Lets go of all routes.
+    pub(crate) fn clear(&self) {
+        for slot in self.0.iter() {
+            slot.way.replace(None);
+        }
+    }
+
+    /// Lets go of the routes that are out of date.
+    pub(crate) fn sweep(&self, rcu: &Rcu) {
+        for slot in self.0.iter() {
+            if slot.way.get(rcu).is_some_and(Way::is_stale) {
+                slot.way.replace(None);
+            }
+        }
+    }
+}
+
+fn ticket(place: usize, number: u32) -> u32 {
+    // CAST: a place has ten bits.
+    (number << SLOT_BITS) | place as u32
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a side of a flow earns the early path: a packet of it has come out behind the host's
+//! rules. Those that follow by the same interface may go early.
+
+use crate::datapath::Stack;
+use crate::director::Director;
+use crate::flow::ways::Way;
+use crate::flow::Flow;
+use crate::sys::index::Side;
+use crate::sys::route::{has_rules, Path};
+use crate::sys::skb::Packet;
+
+/// A request has come out, which has its route and its last form.
+pub(crate) fn request<A: Stack>(director: &Director, packet: &mut Packet<'_>, flow: &Flow<A>) {
+    if packet.is_settled() {
+        let path = packet.path(flow.dest.addr);
+        request_by(director, packet, flow, path.as_ref());
+    }
+}
+
+/// A request comes out by `path`.
+pub(super) fn request_by<A: Stack>(
+    director: &Director,
+    packet: &Packet<'_>,
+    flow: &Flow<A>,
+    path: Option<&Path>,
+) {
+    // Those that follow take the destination's own way: it must be the one that was taken.
+    let known = flow.dest.path.get(packet.rcu());
+    let same = |(path, known): (&Path, &Path)| known.is_direct() && path.same_route(known);
+    if path.zip(known).is_some_and(same) {
+        give(director, packet, flow, Side::First, || Some((0, None)));
+    }
+}
+
+/// An answer has come out, which has its route and its last form.
+pub(crate) fn answer<A: Stack>(director: &Director, packet: &mut Packet<'_>, flow: &Flow<A>) {
+    if packet.is_settled() {
+        let class = A::class(packet.bytes());
+        let path = || packet.path(flow.request.src.into());
+        answer_by(director, packet, flow, class, path);
+    }
+}
+
+/// An answer of `class` comes out by `path`.
+pub(super) fn answer_by<A: Stack>(
+    director: &Director,
+    packet: &Packet<'_>,
+    flow: &Flow<A>,
+    class: u8,
+    path: impl FnOnce() -> Option<Path>,
+) {
+    let path = || Some((class, Some(path().filter(Path::is_direct)?)));
+    give(director, packet, flow, Side::Second, path);
+}
+
+/// Gives a side its mark, unless it has one that counts.
+fn give<A: Stack>(
+    director: &Director,
+    packet: &Packet<'_>,
+    flow: &Flow<A>,
+    side: Side,
+    leaves: impl FnOnce() -> Option<(u8, Option<Path>)>,
+) {
+    let (rcu, origin) = (packet.rcu(), packet.origin(A::V6));
+    let Some(stamp) = director.gate.stamp().filter(|_| origin.interface() != 0) else {
+        return;
+    };
+    let present = director.ways.get(rcu, flow.ticket(side));
+    if present.is_some_and(|way| way.has(stamp) && !way.is_stale()) {
+        return;
+    }
+    let Some((class, path)) = leaves() else {
+        return;
+    };
+    let ruled = has_rules(director.net(), A::V6) || flow.link() != 0;
+    let way = Way::earned(stamp, origin, class, ruled, path);
+    if let Some((_, ticket)) = director.ways.keep(rcu, way) {
+        flow.set_ticket(side, ticket);
+    }
+}
+
+/// Takes a side's mark away if it is for others than `packet`, so that one that comes out like
+/// it earns it anew. To be called at most once a second for a flow: traffic may have moved, or
+/// goes over two ways in turn.
+pub(crate) fn reconsider<A: Stack>(
+    director: &Director,
+    packet: &Packet<'_>,
+    flow: &Flow<A>,
+    side: Side,
+) {
+    let Some(way) = director.ways.get(packet.rcu(), flow.ticket(side)) else {
+        return;
+    };
+    let (earned, came) = (way.origin.interface(), packet.origin(A::V6).interface());
+    let class = A::class(packet.bytes());
+    let other = earned != came || side == Side::Second && way.class != class;
+    if earned != 0 && came != 0 && other {
+        flow.set_ticket(side, 0);
+    }
+}
