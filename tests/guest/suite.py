@@ -26,6 +26,8 @@ class Case:
         self.fresh = fresh
         if params.get("early") == "on":
             self.needs.add("early")
+        if params.get("method") == "fullnat":
+            self.needs.add("fullnat")
 
     def run(self, t):
         """Run the case in the context `t`."""

@@ -1,38 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The early path and the packet filter: who sees which packet, and how both go together."""
 
-import json
-
 import wire
 from flow import Ends
 from lab import ADDRESS, run
+from rules import CHAINS, filter_rules, probe
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal
-
-CHAINS = ("input", "forward", "output", "postrouting")
-PROTOS = "{ tcp, udp, 4, 41 }"
-
-
-def probe(t, hooks=CHAINS):
-    """Count what passes some hooks of the director; returns a function that reads {hook: packets}."""
-    counters = "".join(f"counter {chain} {{ }}\n" for chain in hooks)
-    chains = "".join(f"chain {chain} {{ type filter hook {chain} priority 50\nmeta l4proto {PROTOS} "
-                     f"counter name {chain}\n}}\n" for chain in hooks)
-    filter_rules(t, f"table inet probe {{\n{counters}{chains}}}\n")
-
-    def read():
-        with t.lab.inside("director"):
-            listed = json.loads(run("nft", "-j", "list", "counters"))["nftables"]
-        return {item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item}
-    return read
-
-
-def filter_rules(t, rules):
-    """Load nftables rules on the director until the case ends."""
-    def load(text):
-        with t.lab.inside("director"):
-            run("nft", "-f", "-", text=text)
-    load(rules)
-    t.defer(load, "flush ruleset\n")
 
 
 def input_rule(t, rule):

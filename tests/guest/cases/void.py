@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What makes all marks void at once: the next packet of every flow goes the ordinary way and is asked about again."""
+
+from flow import Ends
+from lab import ADDRESS
+from rules import PROTOS, wall
+from suite import FAMILIES, case, check, equal, poll
+from watch import NOTHING, Watch, side_of, sides
+
+METHODS = ("nat", "dr", "tun", "fullnat")
+NEEDS = ("early",)
+RULE = f"meta l4proto {PROTOS} drop"
+# Whom nobody talks about.
+STRANGERS = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
+
+
+def device(t, _family):
+    """An interface that has nothing to do with it is deleted."""
+    t.lab.ip("director", "link add bystander type dummy", "link set bystander up")
+    return lambda: t.lab.ip("director", "link del bystander")
+
+
+def address(t, family):
+    """An address that has nothing to do with it is removed."""
+    other = f"{STRANGERS[family][0]}/{32 if family == 4 else 128}"
+    t.lab.ip("director", f"addr add {other} dev back{' nodad' if family == 6 else ''}")
+    return lambda: t.lab.ip("director", f"addr del {other} dev back")
+
+
+def early(t, _family):
+    """The switch is written, to what it was."""
+    return lambda: t.backend.early(True)
+
+
+def policy(t, family):
+    """An IPsec policy about others comes."""
+    t.defer(t.lab.execute, "director", "ip", "xfrm", "policy", "flush")
+    return lambda: t.lab.ip("director", "xfrm policy add src {} dst {} dir out action block".format(*STRANGERS[family]))
+
+
+def recheck(t, _family):
+    """The operator says so."""
+    return lambda: t.backend.run("--recheck")
+
+
+EVENTS = {"device": device, "address": address, "early": early, "policy": policy, "recheck": recheck}
+
+
+def walled(t):
+    """Rules against everything that the ordinary way asks."""
+    return wall(t, dict.fromkeys(("input", "forward", "output"), RULE))
+
+
+@case("void.{event}.{method}.{family}", needs=NEEDS, event=EVENTS, method=METHODS, family=FAMILIES)
+def void(t, event, method, family):
+    """A rule that came when a flow was known is asked from the event on; without the rule all go early again."""
+    ends, watch = Ends(t, method, family, "udp"), Watch(t)
+    flow = ends.flow().open()
+    both = sides(flow)
+    watch.settle(True, *both)
+    fire = EVENTS[event](t, family)
+    for side in both:
+        side.passes()
+    watch.settle(True, *both)
+    lift = walled(t)
+    for side in both:
+        side.passes()
+    fire()
+    for side in both:
+        side.stopped(times=2)
+    lift()
+    for side in both:
+        side.passes()
+    t.lab.ip("director", "xfrm policy flush")
+    watch.settle(True, *both)
+
+
+@case("void.many.{family}", needs=NEEDS, family=FAMILIES)
+def many(t, family):
+    """It is said once for all flows of the namespace, of every service."""
+    watch = Watch(t)
+    flows = [Ends(t, method, family, proto).flow().open() for method in ("nat", "dr") for proto in ("udp", "tcp")]
+    both = [side for flow in flows for side in sides(flow)]
+    watch.settle(True, *both)
+    t.backend.run("--recheck")
+    before = watch.read()["postrouting"]
+    for side in both:
+        side.passes()
+    equal(watch.read()["postrouting"] - before, len(both), "packets that went the ordinary way")
+    watch.settle(True, *both)
+
+
+@case("void.policy_gone.{method}.{family}", needs=NEEDS, method=METHODS, family=FAMILIES)
+def policy_gone(t, method, family):
+    """While there is a policy about anybody nothing goes early; when it is gone all do again."""
+    ends, watch = Ends(t, method, family, "udp"), Watch(t)
+    both = sides(ends.flow().open())
+    for _ in range(2):
+        watch.settle(True, *both)
+        policy(t, family)()
+        for _ in range(3):
+            for side in both:
+                check(not watch.early(side), "a packet went early past the question for policies")
+        t.lab.ip("director", "xfrm policy flush")
+    watch.settle(True, *both)
+
+
+@case("void.vip.{method}.{family}", needs=NEEDS, method=METHODS, family=FAMILIES)
+def vip(t, method, family):
+    """Packets to a VIP that this host no longer has pass through to who has it; when it is back, the service is."""
+    prefix, other = (f"{ADDRESS['vip'][family]}/{32 if family == 4 else 128}", ADDRESS["rs2"][family])
+    nodad = " nodad" if family == 6 else ""
+    t.lab.ip("director", f"route add {prefix} via {other} dev back metric 3000")
+    t.defer(t.lab.ip, "director", f"route del {prefix} via {other} dev back metric 3000")
+    ends, watch = Ends(t, method, family, "udp"), Watch(t)
+    flow = ends.flow().open()
+    second = ends.flow(2).open()
+    request, end = side_of(flow, "request"), t.tap("rs2")
+    watch.settle(True, request)
+    t.lab.ip("director", f"addr del {prefix} dev front")
+    t.defer(t.lab.ip, "director", f"addr replace {prefix} dev front{nodad}")
+    for each in (flow, second):
+        each.begin()
+        ends.up.send(*[each.request(b"passing by")] * 2)
+    found = poll(lambda: len(end.select(lambda ip: ip.target == ends.vip and ip.payload == b"passing by", False)) >= 4)
+    check(found, "packets to an address that is elsewhere did not get there")
+    check(not flow.arrived(b"passing by", NOTHING), "a packet to an address that is elsewhere was balanced")
+    t.lab.ip("director", f"addr replace {prefix} dev front{nodad}")
+    for side in sides(flow):
+        side.passes()
+    watch.settle(True, *sides(flow))
