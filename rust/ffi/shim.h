@@ -193,6 +193,7 @@ void rlvs_seal4(struct net *net, struct sk_buff *skb);
 void rlvs_icmp4(struct sk_buff *skb, u8 type, u8 code, u32 info);
 void rlvs_icmp6(struct sk_buff *skb, u8 type, u8 code, u32 info);
 void rlvs_link_failure(struct sk_buff *skb);
+bool rlvs_own_too_big(struct net *net, struct sk_buff *skb, u32 mtu, bool v6);
 void rlvs_update_pmtu4(struct net *net, struct sk_buff *skb, u32 mtu);
 void rlvs_update_pmtu6(struct net *net, struct sk_buff *skb, u32 mtu);
 

@@ -190,6 +190,51 @@ void rlvs_link_failure(struct sk_buff *skb)
 	dst_link_failure(skb);
 }
 
+/* Whether the socket leaves it to the host to cut its packets. */
+static bool lets_cut(const struct sock *sk, bool v6)
+{
+	int discover = v6 ? READ_ONCE(inet6_sk(sk)->pmtudisc) :
+			    READ_ONCE(inet_sk(sk)->pmtudisc);
+
+	if (sk->sk_type == SOCK_RAW || (v6 && inet6_test_bit(DONTFRAG, sk)))
+		return false;
+	/* The numbers are the same for both families. */
+	return discover != IP_PMTUDISC_DO && discover != IP_PMTUDISC_PROBE;
+}
+
+/*
+ * A packet on its way out of this host that is too large for the way that it
+ * will take: the route that its socket knows, which leads to this host, learns
+ * the way's @mtu. True if the packet was the host's own; if its socket lets it,
+ * the output cuts it then, so that nothing is lost.
+ */
+bool rlvs_own_too_big(struct net *net, struct sk_buff *skb, u32 mtu, bool v6)
+{
+	struct dst_entry *dst = skb_dst(skb);
+	struct sock *sk = skb->sk;
+	bool connected;
+
+	if (skb->dev || !sk || !sk_fullsock(sk))
+		return false;
+	connected = v6 ? ipv6_addr_equal(&sk->sk_v6_daddr, &ipv6_hdr(skb)->daddr) :
+			 sk->sk_daddr == ip_hdr(skb)->daddr;
+	if (connected)
+		dst->ops->update_pmtu(dst, sk, NULL, mtu, false);
+	else if (v6)
+		ip6_update_pmtu(skb, net, htonl(mtu), sk->sk_bound_dev_if,
+				READ_ONCE(sk->sk_mark), sk_uid(sk));
+	else
+		ipv4_update_pmtu(skb, net, mtu, sk->sk_bound_dev_if,
+				 ip_hdr(skb)->protocol);
+	/* Nobody else tells a socket that its IPv4 route to an address of this host has changed. */
+	if (!v6)
+		WRITE_ONCE(dst->obsolete, DST_OBSOLETE_KILL);
+	if (!lets_cut(sk, v6))
+		return false;
+	skb->ignore_df = 1;
+	return true;
+}
+
 /* skb->data stands at the quoted packet that was too large. */
 void rlvs_update_pmtu4(struct net *net, struct sk_buff *skb, u32 mtu)
 {

@@ -119,11 +119,16 @@ fn may_leave<A: Stack>(packet: &mut Packet<'_>, ttl: u8, mtu: u32) -> bool {
         packet.icmp(A::V6, Icmp::TimeExceeded);
         return false;
     }
-    if too_big::<A>(packet, mtu) {
-        packet.icmp(A::V6, Icmp::TooBig(mtu));
-        return false;
+    fits_or_told::<A>(packet, mtu)
+}
+
+/// Whether a packet may leave as far as its size goes.
+fn fits_or_told<A: Stack>(packet: &mut Packet<'_>, mtu: u32) -> bool {
+    if !too_big::<A>(packet, mtu) || packet.own_too_big(A::V6, mtu) {
+        return true;
     }
-    true
+    packet.icmp(A::V6, Icmp::TooBig(mtu));
+    false
 }
 
 /// Whether the packet is too large and nobody on the way may fragment it.

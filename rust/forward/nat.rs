@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, may_leave, stay};
+use super::{dest_path, earn, fits_or_told, may_leave, stay};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::ways::Way;
@@ -237,8 +237,12 @@ fn pass_on<'a, A: Stack>(
     to: &Tuple<A>,
     route: Option<(Route<'a>, u32)>,
 ) -> Verdict {
+    // A server on this host knows the way to the local address, not the one to the client.
+    let own = packet.place() == Place::LocalOut;
+    let far = route.as_ref().filter(|(route, _)| own && !route.is_local());
+    let fits = far.is_none_or(|&(_, mtu)| fits_or_told::<A>(&mut packet, mtu));
     let partial = packet.facts().partial();
-    if !translate(&mut packet, context, to, partial, false) {
+    if !fits || !translate(&mut packet, context, to, partial, false) {
         return packet.drop();
     }
     go_out(packet, route)

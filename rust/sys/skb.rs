@@ -398,6 +398,16 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// Lets the socket that sent it, if one of this host did, know that its way has this MTU.
+    /// True: it goes out all the same, in pieces.
+    pub(crate) fn own_too_big(&mut self, v6: bool, mtu: u32) -> bool {
+        if self.place != Place::LocalOut {
+            return false;
+        }
+        // SAFETY: Valid and ours by the invariant; a packet in LOCAL_OUT has a route.
+        unsafe { ffi::rlvs_own_too_big(self.net.as_ptr(), self.raw(), mtu, v6) }
+    }
+
     /// Puts `len` bytes in front, for an outer header of the path's family.
     pub(crate) fn encapsulate(
         &mut self,

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """Path MTU: too large packets are answered with the right MTU, errors of routers find their way, fragments arrive."""
 
+import socket
+
 import wire
 from client import PMTUDISC_DONT, discover
 from flow import Ends
 from lab import ADDRESS
 from servers import BLOCK
-from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, until
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises, settle, until
 
 TOO_BIG = {4: (3, 4), 6: (2, 0)}
 METHODS = ("nat", "dr", "tun")
-SIZE = 60_000
+SIZE = 100_000
+NARROW = 1340
+IP_MTU, IPV6_MTU = 14, 24
 
 
 def too_big(tap, outgoing=False):
@@ -85,6 +89,89 @@ def to_client(t, method, family, early):
         equal(ip.icmp_mtu, 1340, "announced MTU")
         sender = ADDRESS["vip" if method in ("dr", "tun") else "rs1"][family]
         equal((ip.target, ip.inner.source), (sender, sender), "whose packet was too large")
+
+
+def forget_here(t):
+    """Let the director forget what it has learned about its own IPv6 addresses."""
+    for name, dev, more in (("vip", "front", ""), ("lip1", "back", "preferred_lft 0"), ("lip2", "back", "preferred_lft 0")):
+        address = f"{ADDRESS[name][6]}/128 dev {dev}"
+        t.lab.ip("director", f"addr del {address}", f"addr add {address} nodad {more}")
+
+
+def narrow(t, method, *hosts):
+    """Make the inner side narrow for the hosts; a tunnel is so by itself."""
+    t.defer(t.forget)
+    t.defer(forget_here, t)
+    if method != "tun":
+        for host in hosts:
+            t.mtu(host, "back" if host == "director" else "eth0", NARROW)
+
+
+@case("mtu.here.{way}.{method}.{family}.{early}", way=("new", "later"), method=METHODS, family=FAMILIES, early=EARLY)
+@case("mtu.here.{way}.{method}.{family}.{early}", needs=("fullnat",), way=("new", "later"), method=("fullnat",),
+      family=FAMILIES, early=EARLY)
+def here(t, way, method, family, early):
+    """A TCP client on the director and a narrow way behind it, before or after the connection is made."""
+    vport, source = serve(t, method, family, "tcp"), (ADDRESS["director.back"][family], 0)
+    if way == "new":
+        narrow(t, method, "director")
+    client = t.client(family, "tcp", vport, "director", source=source)
+    client.ask(10, 10)
+    if way == "later":
+        narrow(t, method, "director", "rs1")
+    back = t.tap("director", "back")
+    client.ask(SIZE, 10 if way == "new" else SIZE)
+    frames = back.select(lambda ip: ip.proto != wire.ICMP6, outgoing=True)
+    back.drop()
+    client.ask(SIZE, 10)
+    later = back.select(lambda ip: ip.proto != wire.ICMP6, outgoing=True)
+    for frame in frames + later:
+        check(frame.gso or len(frame.ip.raw) <= (1500 if method == "tun" else NARROW), f"too large: {frame!r}")
+    check(all(frame.ip.whole for frame in later), "the socket has learned nothing: its segments are cut for ever")
+
+
+@case("mtu.here.datagram.{discovery}.{method}.{family}.{early}", discovery=("dont", "want", "do"), method=METHODS,
+      family=FAMILIES, early=EARLY)
+@case("mtu.here.datagram.{discovery}.{method}.{family}.{early}", needs=("fullnat",), discovery=("dont", "want", "do"),
+      method=("fullnat",), family=FAMILIES, early=EARLY)
+def here_datagram(t, discovery, method, family, early):
+    """A UDP client on the director: its large datagrams are cut, unless it forbids that; then it learns the MTU."""
+    vport, source = serve(t, method, family, "udp"), (ADDRESS["director.back"][family], 0)
+    narrow(t, method, "director", "rs1")
+    client = t.client(family, "udp", vport, "director", source=source,
+                      before=discover(family, ("dont", "want", "do").index(discovery)))
+    if discovery != "do":
+        for size in (1400, 10, 4000, 20_000):
+            equal(client.ask(size).name, "rs1", "server")
+        return
+    room = NARROW if method != "tun" else 1480 if family == 4 else 1460
+    raises(OSError, lambda: client.ask(4000), "a datagram too large for the way")
+    client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    raises(OSError, lambda: client.ask(4000), "a datagram too large for the way")
+    settle(lambda: path_mtu(client), room, "MTU that the socket knows")
+    client.ask(room - (20 if family == 4 else 40) - 8)
+
+
+def path_mtu(client):
+    """The MTU of a socket's way."""
+    level, name = (socket.IPPROTO_IPV6, IPV6_MTU) if client.number == 6 else (socket.IPPROTO_IP, IP_MTU)
+    return client.sock.getsockopt(level, name)
+
+
+@case("mtu.here.server.{method}.{family}.{early}", method=("nat",), family=FAMILIES, early=EARLY)
+@case("mtu.here.server.{method}.{family}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
+      early=EARLY)
+def server_here(t, method, family, early):
+    """The server is on the director, and the way to the client becomes narrow."""
+    vport, rport, address = t.port(), t.port(), ADDRESS["director.back"][family]
+    t.serve("director", family, "tcp", rport, address)
+    t.balance(family, "tcp", vport, method, address, rport)
+    client = t.client(family, "tcp", vport)
+    client.ask(10, 10)
+    t.mtu("director", "front", NARROW)
+    t.defer(forget_here, t)
+    client.ask(10, SIZE)
+    client.ask(10, 10)
 
 
 @case("fragments.{method}.{family}.{early}", method=METHODS, family=FAMILIES, early=EARLY)
