@@ -3,7 +3,7 @@
 //! The director: all that rlvs keeps in one network namespace.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 
 use crate::config::Config;
@@ -11,8 +11,8 @@ use crate::control::sysctl::Sysctls;
 use crate::datapath;
 use crate::flow::gate::Gate;
 use crate::flow::ways::Ways;
-use crate::flow::{Family, FlowTable};
-use crate::service::Services;
+use crate::flow::FlowTable;
+use crate::service::{Services, SWEEP_INTERVAL};
 use crate::sys::hook::Point;
 use crate::sys::netdev::Departures;
 use crate::sys::netns::{self, Net, PerNet};
@@ -22,6 +22,9 @@ use crate::sys::skb::NotReady;
 use crate::sys::tally::{self, Tally};
 use crate::sys::time::{Jiffies, HZ};
 use crate::sys::worker::Job;
+
+/// How long the worker waits between two runs.
+const INTERVAL: Jiffies = Jiffies(HZ / 4);
 
 /// New connections that were turned away, by reason.
 #[derive(Default)]
@@ -109,8 +112,10 @@ pub(crate) struct Director {
     pub(crate) late: Late,
     /// New connections that were turned away.
     pub(crate) drops: Drops,
-    progress4: AtomicUsize,
-    progress6: AtomicUsize,
+    /// The time-outs have changed: every flow is to be looked at.
+    retimed: AtomicBool,
+    /// How often the worker ran.
+    runs: AtomicU64,
 }
 
 impl Director {
@@ -119,7 +124,8 @@ impl Director {
         self.net
     }
 
-    /// Starts looking at the packets of a family, unless that is so already. Sleeps.
+    /// Starts looking at the packets of a family, unless that is so already. Sleeps, and may
+    /// load a module: to be called without a lock.
     pub(crate) fn enable(&self, v6: bool) -> Result {
         netns::enable::<Self>(&self.net, v6)?;
         self.open_gate();
@@ -132,6 +138,13 @@ impl Director {
         self.open_gate();
     }
 
+    /// Has the worker open the gate, where there is something behind it.
+    fn reopen(&self) {
+        if self.ways.is_open() {
+            self.wake_worker();
+        }
+    }
+
     fn open_gate(&self) {
         self.gate.open(|| self.config.early());
     }
@@ -139,6 +152,24 @@ impl Director {
     /// Makes the worker run now; callable from softirqs.
     pub(crate) fn wake_worker(&self) {
         netns::kick::<Self>(&self.net);
+    }
+
+    /// Says that the configuration has changed, so that the worker looks after it.
+    pub(crate) fn changed(&self) {
+        netns::nudge::<Self>(&self.net, INTERVAL);
+    }
+
+    /// Says that time-outs have changed, which may be over for flows that had longer ones.
+    pub(crate) fn retimed(&self) {
+        self.retimed.store(true, Ordering::Release);
+        if self.conns() != 0 {
+            self.wake_worker();
+        }
+    }
+
+    /// How often the worker ran.
+    pub(crate) fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
     }
 
     /// Flows of both families.
@@ -170,24 +201,30 @@ impl PerNet for Director {
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
         let config = Config::new(net, recheck)?;
         let sysctls = Sysctls::new(net, &config)?;
-        let flows4 = FlowTable::new(random::words())?;
-        let flows6 = FlowTable::new(random::words())?;
-        let ways = Ways::new()?;
         let late = Late(Tally::new()?);
         Ok(try_pin_init!(Self {
             net,
             _sysctls: sysctls,
             config,
-            flows4,
-            flows6,
+            flows4: FlowTable::new(random::words()),
+            flows6: FlowTable::new(random::words()),
             services <- Services::new(),
-            ways,
+            ways: Ways::new(),
             gate <- Gate::new(),
             late,
             drops: Drops::default(),
-            progress4: AtomicUsize::new(0),
-            progress6: AtomicUsize::new(0),
+            retimed: AtomicBool::new(false),
+            runs: AtomicU64::new(0),
         }? Error))
+    }
+
+    fn open(&self, v6: bool) -> Result {
+        self.ways.open()?;
+        if v6 {
+            self.flows6.open()
+        } else {
+            self.flows4.open()
+        }
     }
 }
 
@@ -197,30 +234,32 @@ impl Departures for Director {
         self.gate.close();
         self.ways.clear();
         self.services.forget_paths();
-        self.wake_worker();
+        self.reopen();
     }
 
     fn address_gone(&self) {
         self.gate.close();
-        self.wake_worker();
+        self.reopen();
     }
 }
 
 impl Job for Director {
-    /// Fits the tables to their load and clears away what is over, four times a second.
-    fn run(&self) -> Jiffies {
-        collect(&self.config, &self.flows4, &self.progress4);
-        collect(&self.config, &self.flows6, &self.progress6);
-        rcu::read(|rcu| self.ways.sweep(rcu));
+    /// Fits the tables to their load and clears away what is over, four times a second while
+    /// there are flows. It waits for no lock that a request holds.
+    fn run(&self) -> Option<Jiffies> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let all = self.retimed.swap(false, Ordering::Acquire);
+        let left4 = self.flows4.tend(&self.config, all);
+        let left6 = self.flows6.tend(&self.config, all);
         self.open_gate();
-        self.services.sweep();
-        Jiffies(HZ / 4)
+        let tidy = self.services.sweep();
+        let rest = [self.flows4.rest(), self.flows6.rest()] == [true; 2];
+        if !rest || left4 || left6 {
+            rcu::read(|rcu| self.ways.sweep(rcu));
+            return Some(INTERVAL);
+        }
+        // Nobody needs the ways, and nobody would look after them.
+        self.ways.clear();
+        (!tidy).then_some(Jiffies::seconds(SWEEP_INTERVAL))
     }
-}
-
-/// One share of a table's upkeep.
-fn collect<A: Family>(config: &Config, flows: &FlowTable<A>, progress: &AtomicUsize) {
-    flows.fit();
-    let next = flows.expire(config, progress.load(Ordering::Relaxed));
-    progress.store(next, Ordering::Relaxed);
 }

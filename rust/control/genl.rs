@@ -108,6 +108,7 @@ fn run(request: &Request<'_>) -> Result<(), Fault> {
         cmd::ZERO => zero(director, &top),
         cmd::FLUSH => {
             director.services.flush();
+            director.changed();
             Ok(())
         }
         cmd::RECHECK => {
@@ -144,6 +145,7 @@ fn change(director: &Director, command: u8, top: &Top<'_>) -> Result<(), Fault> 
         cmd::DEL_LADDR => services.remove_local(&id, top.local(&id)?)?,
         _ => return Err(Fault::new(EOPNOTSUPP, c"unknown command")),
     }
+    director.changed();
     Ok(())
 }
 
@@ -171,6 +173,7 @@ fn set_config(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
         ));
     }
     director.config.timeouts.set(established, fin, udp);
+    director.retimed();
     Ok(())
 }
 

@@ -167,7 +167,8 @@ pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
         let counts = director.late.read();
         let mut rows = (1..).zip(counts).take(late::REASONS.len());
         rows.try_for_each(|(number, count)| m.u64(number, count))
-    })
+    })?;
+    m.u64(info::UPKEEP_RUNS, director.runs())
 }
 
 /// One of [`early`].

@@ -82,7 +82,7 @@ fn passes<A: Stack>(
             Tracking::Refused => return false,
         }
     }
-    if flow.touch(side, context.flags) {
+    if forward::touch(director, packet, flow, side, context.flags) {
         earn::reconsider(director, packet, flow, side);
     }
     if director.gate.stamp().is_some() {

@@ -125,7 +125,7 @@ fn enter<A: Stack>(
 ) -> Verdict {
     let rcu = packet.rcu();
     let flows = A::flows(director);
-    match flows.insert(rcu, flow) {
+    match flows.insert(&director.config, rcu, flow) {
         Ok(flow) => {
             flow.dest.stats.connection();
             if flows.crowded(rcu) {

@@ -11,6 +11,7 @@ struct kmem_cache;
 struct net;
 struct sk_buff;
 struct spinlock;
+struct rlvs_index_locks;
 struct rlvs_watch;
 struct rlvs_worker;
 
@@ -35,9 +36,10 @@ void *rlvs_cache_alloc(struct kmem_cache *cache);
 void rlvs_spin_init(struct spinlock *lock);
 void rlvs_spin_lock_bh(struct spinlock *lock);
 void rlvs_spin_unlock_bh(struct spinlock *lock);
-void rlvs_index_lock(u32 a, u32 b);
-void rlvs_index_unlock(u32 a, u32 b);
-void rlvs_index_init(void);
+
+struct rlvs_index_locks *rlvs_index_locks_alloc(void);
+void rlvs_index_lock(struct rlvs_index_locks *locks, u32 a, u32 b);
+void rlvs_index_unlock(struct rlvs_index_locks *locks, u32 a, u32 b);
 
 struct rlvs_stats *rlvs_stats_alloc(void);
 void rlvs_stats_free(struct rlvs_stats *stats);
@@ -55,8 +57,11 @@ void rlvs_tally_free(struct rlvs_tally *tally);
 void rlvs_tally_add(struct rlvs_tally *tally, u32 index);
 void rlvs_tally_read(const struct rlvs_tally *tally, struct rlvs_tally *sum);
 
-struct rlvs_worker *rlvs_worker_start(unsigned long (*run)(void *data),
-				      void *data);
+#define RLVS_WORKER_REST ULONG_MAX
+
+struct rlvs_worker *rlvs_worker_new(unsigned long (*run)(void *data),
+				    void *data);
+void rlvs_worker_nudge(struct rlvs_worker *worker, unsigned long delay);
 void rlvs_worker_kick(struct rlvs_worker *worker, unsigned long delay);
 void rlvs_worker_stop(struct rlvs_worker *worker);
 

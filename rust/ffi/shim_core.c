@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <net/netns/generic.h>
 
@@ -15,9 +16,15 @@
 #error "rlvs packs kernel pointers into 64-bit words and needs a 64-bit kernel"
 #endif
 
+/* Zeroed memory of any size, charged to who asks; without a warning, NULL. */
 void *rlvs_kvzalloc(size_t size)
 {
-	return kvzalloc(size, GFP_KERNEL_ACCOUNT);
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+
+	/* kvmalloc() takes more than this for a mistake. */
+	if (size > INT_MAX)
+		return __vmalloc(size, gfp);
+	return kvmalloc(size, gfp);
 }
 
 struct kmem_cache *rlvs_cache_create(const char *name, unsigned int size,
@@ -49,40 +56,45 @@ void rlvs_spin_unlock_bh(struct spinlock *lock)
 }
 
 /*
- * The locks of all flow indexes. An entry's lock follows from its hash alone,
- * so that a table and the larger one that replaces it share it.
+ * The locks of a flow index. An entry's lock follows from its hash alone, so
+ * that a table and the larger one that replaces it share it.
  */
-static struct {
-	spinlock_t lock;
-} ____cacheline_aligned_in_smp index_locks[RLVS_INDEX_LOCKS];
+struct rlvs_index_locks {
+	struct {
+		spinlock_t lock;
+	} ____cacheline_aligned_in_smp of[RLVS_INDEX_LOCKS];
+};
 
-void rlvs_index_init(void)
+struct rlvs_index_locks *rlvs_index_locks_alloc(void)
 {
+	struct rlvs_index_locks *locks;
 	int i;
 
-	for (i = 0; i < RLVS_INDEX_LOCKS; i++)
-		spin_lock_init(&index_locks[i].lock);
+	locks = kvmalloc(sizeof(*locks), GFP_KERNEL_ACCOUNT);
+	for (i = 0; locks && i < RLVS_INDEX_LOCKS; i++)
+		spin_lock_init(&locks->of[i].lock);
+	return locks;
 }
 
 /* Takes the locks of two entries in the order of their numbers. */
-void rlvs_index_lock(u32 a, u32 b)
+void rlvs_index_lock(struct rlvs_index_locks *locks, u32 a, u32 b)
 {
 	u32 low = min(a, b) % RLVS_INDEX_LOCKS;
 	u32 high = max(a, b) % RLVS_INDEX_LOCKS;
 
-	spin_lock_bh(&index_locks[low].lock);
+	spin_lock_bh(&locks->of[low].lock);
 	if (low != high)
-		spin_lock_nested(&index_locks[high].lock, SINGLE_DEPTH_NESTING);
+		spin_lock_nested(&locks->of[high].lock, SINGLE_DEPTH_NESTING);
 }
 
-void rlvs_index_unlock(u32 a, u32 b)
+void rlvs_index_unlock(struct rlvs_index_locks *locks, u32 a, u32 b)
 {
 	u32 low = min(a, b) % RLVS_INDEX_LOCKS;
 	u32 high = max(a, b) % RLVS_INDEX_LOCKS;
 
 	if (low != high)
-		spin_unlock(&index_locks[high].lock);
-	spin_unlock_bh(&index_locks[low].lock);
+		spin_unlock(&locks->of[high].lock);
+	spin_unlock_bh(&locks->of[low].lock);
 }
 
 struct rlvs_stats *rlvs_stats_alloc(void)
@@ -162,22 +174,31 @@ static void worker_fn(struct work_struct *work)
 	unsigned long delay = w->run(w->data);
 
 	/* Keeps a kick that came in the meantime: it is the earlier one. */
-	queue_delayed_work(system_dfl_wq, &w->work, delay);
+	if (delay != RLVS_WORKER_REST)
+		queue_delayed_work(system_dfl_wq, &w->work, delay);
 }
 
-/* Calls @run at once and then again after as many jiffies as it returned. */
-struct rlvs_worker *rlvs_worker_start(unsigned long (*run)(void *data),
-				      void *data)
+/*
+ * Once kicked, calls @run, and then again after as many jiffies as it returned;
+ * after RLVS_WORKER_REST when it is kicked.
+ */
+struct rlvs_worker *rlvs_worker_new(unsigned long (*run)(void *data),
+				    void *data)
 {
-	struct rlvs_worker *w = kzalloc(sizeof(*w), GFP_KERNEL);
+	struct rlvs_worker *w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
 
 	if (!w)
 		return NULL;
 	INIT_DELAYED_WORK(&w->work, worker_fn);
 	w->run = run;
 	w->data = data;
-	queue_delayed_work(system_dfl_wq, &w->work, 0);
 	return w;
+}
+
+/* Lets the next run come in @delay jiffies, unless it comes sooner. */
+void rlvs_worker_nudge(struct rlvs_worker *worker, unsigned long delay)
+{
+	queue_delayed_work(system_dfl_wq, &worker->work, delay);
 }
 
 void rlvs_worker_kick(struct rlvs_worker *worker, unsigned long delay)

@@ -1,83 +1,119 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How flows come into the table and leave it.
+//!
+//! A flow leaves the table at most two seconds after its time-out: the index knows for each
+//! bucket by when it must be looked at. A packet that only refreshes a flow says nothing to
+//! the index; the look finds out, and sets the time for the next one.
+
+use kernel::prelude::*;
 
 use super::{Family, Flow, FlowTable};
 use crate::config::Config;
-use crate::sys::index::Refused;
+use crate::packet::proto;
+use crate::sys::index::{Judge, Position, Refused, NOTED};
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::time::Jiffies;
 
 /// Buckets that are looked through before the processor is offered to others.
-const STRIDE: usize = 1024;
-/// Buckets that one run looks through at the most.
-const SHARE: usize = 1 << 16;
+const STRIDE: usize = 4096;
 
 impl<A: Family> FlowTable<A> {
+    /// Gets the memory that the table needs, unless it has it. Sleeps.
+    pub(crate) fn open(&self) -> Result {
+        self.0.open()
+    }
+
     /// Takes a flow in and counts it at its destination.
     #[inline(always)]
     pub(crate) fn insert<'a>(
         &'a self,
+        config: &Config,
         rcu: &'a Rcu,
         flow: Flow<A>,
     ) -> Result<&'a Flow<A>, Refused> {
+        // The first packet moves TCP's state on at once, and so its end.
+        let span = match flow.proto {
+            proto::TCP => NOTED,
+            _ => flow.timeout(config),
+        };
         let dest = flow.dest.clone();
         dest.bind();
-        let result = self.0.insert(rcu, flow);
+        let result = self.0.insert(rcu, flow, span);
         if result.is_err() {
             dest.unbind();
         }
         result
     }
 
-    /// Takes a flow out, unless somebody else has.
-    pub(crate) fn remove(&self, rcu: &Rcu, flow: &Flow<A>) {
-        if !self.0.remove(rcu, flow) {
-            return;
+    /// A packet of a flow was noted: if its state is another one now it may end sooner.
+    #[inline(never)]
+    pub(crate) fn noted(&self, config: &Config, rcu: &Rcu, flow: &Flow<A>) {
+        let timeout = flow.timeout(config);
+        if timeout < NOTED {
+            self.0.note(rcu, flow, timeout);
         }
-        let dest = &flow.dest;
-        if flow.end() {
-            dest.set_active(false);
-        }
-        dest.unbind();
     }
 
-    /// Whether the worker should be woken to enlarge the table.
+    /// Takes a flow out, unless somebody else has.
+    pub(crate) fn remove(&self, rcu: &Rcu, flow: &Flow<A>) {
+        if self.0.remove(rcu, flow) {
+            release(flow);
+        }
+    }
+
+    /// Whether the worker should be woken.
     pub(crate) fn crowded(&self, rcu: &Rcu) -> bool {
         self.0.crowded(rcu)
     }
 
-    /// Fits the table to its load. Sleeps; one caller at a time.
-    pub(crate) fn fit(&self) {
+    /// Whether the worker may rest: there are no flows, until [`Self::crowded`] calls it.
+    pub(crate) fn rest(&self) -> bool {
+        self.0.rest()
+    }
+
+    /// One share of the upkeep: fits the table to its load, removes what is over, and frees
+    /// what was removed before; with `all` it looks at every flow. Says whether something is
+    /// left to free. Sleeps; one caller at a time.
+    pub(crate) fn tend(&self, config: &Config, all: bool) -> bool {
+        self.0.wake();
         if let Some(buckets) = rcu::read(|rcu| self.0.wanted(rcu)) {
             // Without memory the table stays as it is, only slower; the next run tries again.
             let _ = self.0.resize(buckets);
         }
-    }
-
-    /// Removes expired flows from `start` on; returns where the next run goes on. Sleeps.
-    pub(crate) fn expire(&self, config: &Config, start: usize) -> usize {
-        let mut at = if self.len() == 0 { 0 } else { start };
-        for _ in 0..SHARE / STRIDE {
-            match rcu::read(|rcu| self.expire_stride(config, rcu, at)) {
-                Some(next) => at = next,
-                None => {
-                    at = 0;
-                    break;
-                }
-            }
+        let mut next = (self.len() != 0).then(Position::default);
+        while let Some(at) = next {
+            let now = Jiffies::now();
+            let clock = Clock { config, now };
+            next = rcu::read(|rcu| self.0.scan(rcu, at, STRIDE, all, &clock));
             rcu::cond_resched();
         }
-        self.0.reclaim();
-        at
+        self.0.reclaim()
+    }
+}
+
+/// Ends a flow's part in its destination's load.
+fn release<A: Family>(flow: &Flow<A>) {
+    let dest = &flow.dest;
+    if flow.end() {
+        dest.set_active(false);
+    }
+    dest.unbind();
+}
+
+/// What decides on a flow's end.
+struct Clock<'a> {
+    config: &'a Config,
+    now: Jiffies,
+}
+
+impl<A: Family> Judge<Flow<A>> for Clock<'_> {
+    #[inline(always)]
+    fn left(&self, flow: &Flow<A>) -> Option<Jiffies> {
+        flow.left(self.config, self.now)
     }
 
-    fn expire_stride(&self, config: &Config, rcu: &Rcu, start: usize) -> Option<usize> {
-        let now = Jiffies::now();
-        self.0.walk(rcu, start, STRIDE, |flow| {
-            if flow.expired(config, now) {
-                self.remove(rcu, flow);
-            }
-        })
+    fn removed(&self, flow: &Flow<A>) {
+        release(flow);
     }
 }

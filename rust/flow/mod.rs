@@ -135,8 +135,8 @@ impl Extra {
     }
 }
 
-const _: () = assert!(size_of::<Flow<Ipv4Addr>>() == 56);
-const _: () = assert!(size_of::<Flow<Ipv6Addr>>() <= 120);
+const _: () = assert!(size_of::<Node<Flow<Ipv4Addr>>>() == 64);
+const _: () = assert!(size_of::<Node<Flow<Ipv6Addr>>>() == 128);
 
 impl<A: Family> Entry for Flow<A> {
     type Key = Key<A>;
@@ -245,7 +245,9 @@ impl<A: Family> Flow<A> {
 
     /// Notes a packet: the state moves on, the time-out starts anew.
     ///
-    /// True if that was written down, which happens at most once a second in one state.
+    /// True if that was written down, which happens at most once a second in one state; then
+    /// [`FlowTable::noted`] must be told.
+    #[must_use]
     #[inline(always)]
     pub(crate) fn touch(&self, side: Side, flags: u8) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
@@ -305,10 +307,10 @@ impl<A: Family> Flow<A> {
         Jiffies::seconds(config.timeout(self.proto, self.state.load(Ordering::Relaxed)))
     }
 
-    /// The time-out has run out.
-    pub(crate) fn expired(&self, config: &Config, now: Jiffies) -> bool {
+    /// How long it has left, if no packet comes; `None`: its time-out has run out.
+    fn left(&self, config: &Config, now: Jiffies) -> Option<Jiffies> {
         let Jiffies(timeout) = self.timeout(config);
-        clock::is_over(now.0, self.stamp().0, timeout, HZ)
+        clock::left(now.0, self.stamp().0, timeout, HZ).map(Jiffies)
     }
 
     /// Seconds until it expires, if no packet comes.
@@ -412,8 +414,8 @@ pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>);
 
 impl<A: Family> FlowTable<A> {
     /// An empty table, hashed with `seed`.
-    pub(crate) fn new(seed: folded::Key) -> Result<Self> {
-        Ok(Self(Index::new(seed)?))
+    pub(crate) fn new(seed: folded::Key) -> Self {
+        Self(Index::new(seed))
     }
 
     /// Flows that are known.

@@ -11,6 +11,7 @@ use kernel::prelude::*;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::sys::once::Once;
 use crate::sys::rcu::{Rcu, RcuBox, RcuCell};
 use crate::sys::route::Path;
 use crate::sys::skb::Origin;
@@ -113,23 +114,40 @@ struct Slot {
 }
 
 /// The ways of a network namespace.
-pub(crate) struct Ways(KVVec<Slot>);
+pub(crate) struct Ways(Once<[Slot; SLOTS]>);
 
 impl Ways {
-    /// No way is known yet.
-    pub(crate) fn new() -> Result<Self> {
-        let mut slots = KVVec::with_capacity(SLOTS, GFP_KERNEL)?;
-        for _ in 0..SLOTS {
-            let (way, number) = (RcuCell::empty(), AtomicU32::new(0));
-            slots.push(Slot { way, number }, GFP_KERNEL)?;
+    /// No way is known yet, and there is no room for any.
+    pub(crate) const fn new() -> Self {
+        Self(Once::empty())
+    }
+
+    /// Makes room, unless there is. Sleeps.
+    pub(crate) fn open(&self) -> Result {
+        if !self.is_open() {
+            let slots = pin_init::init_array_from_fn(|_| Slot {
+                way: RcuCell::empty(),
+                number: AtomicU32::new(0),
+            });
+            self.0.put(KVBox::init(slots, GFP_KERNEL_ACCOUNT)?);
         }
-        Ok(Self(slots))
+        Ok(())
+    }
+
+    /// Whether there is room, that is, whether there was a service.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    #[inline(always)]
+    fn slot(&self, place: usize) -> Option<&Slot> {
+        self.0.get()?.get(place)
     }
 
     /// The way of a ticket, unless another one has taken its place; its route may be out of date.
     #[inline(always)]
     pub(crate) fn get<'a>(&'a self, rcu: &'a Rcu, ticket: u32) -> Option<&'a Way> {
-        let slot = self.0.get(ticket as usize & (SLOTS - 1))?;
+        let slot = self.slot(ticket as usize & (SLOTS - 1))?;
         let way = slot.way.get(rcu)?;
         (way.number == ticket >> SLOT_BITS).then_some(way)
     }
@@ -141,7 +159,7 @@ impl Ways {
         let home = way.home();
         let places = (0..CHOICE).map(|i| home ^ i);
         for place in places.clone() {
-            let known = self.0.get(place).and_then(|slot| slot.way.get(rcu));
+            let known = self.slot(place).and_then(|slot| slot.way.get(rcu));
             if let Some(known) = known.filter(|known| known.equals(&way) && !known.is_stale()) {
                 return Some((known, ticket(place, known.number)));
             }
@@ -157,12 +175,12 @@ impl Ways {
     /// Whether nobody loses anything if a way with `stamp` comes here.
     fn is_free(&self, rcu: &Rcu, place: usize, stamp: u32) -> bool {
         let useless = |way: &Way| way.is_stale() || (way.stamp != 0 && way.stamp < stamp);
-        let slot = self.0.get(place);
+        let slot = self.slot(place);
         slot.is_some_and(|slot| slot.way.get(rcu).is_none_or(useless))
     }
 
     fn age(&self, rcu: &Rcu, place: usize, now: Jiffies) -> Jiffies {
-        let way = self.0.get(place).and_then(|slot| slot.way.get(rcu));
+        let way = self.slot(place).and_then(|slot| slot.way.get(rcu));
         way.map_or(Jiffies(0), |way| now.since(way.since))
     }
 
@@ -173,7 +191,7 @@ impl Ways {
         mut way: Way,
         now: Jiffies,
     ) -> Option<(&'a Way, u32)> {
-        let slot = self.0.get(place)?;
+        let slot = self.slot(place)?;
         if !self.is_free(rcu, place, way.stamp) && self.age(rcu, place, now) < Jiffies(HZ) {
             return None;
         }
@@ -188,14 +206,14 @@ impl Ways {
 
     /// Lets go of all routes.
     pub(crate) fn clear(&self) {
-        for slot in self.0.iter() {
-            slot.way.replace(None);
+        for slot in self.0.get().into_iter().flatten() {
+            slot.way.clear();
         }
     }
 
     /// Lets go of the routes that are out of date.
     pub(crate) fn sweep(&self, rcu: &Rcu) {
-        for slot in self.0.iter() {
+        for slot in self.0.get().into_iter().flatten() {
             if slot.way.get(rcu).is_some_and(Way::is_stale) {
                 slot.way.replace(None);
             }

@@ -2,7 +2,7 @@
 
 //! Direct routing: the packet goes to the real server's link address as it is.
 
-use super::{dest_path, earn, local, may_leave, stay};
+use super::{dest_path, earn, local, may_leave, stay, touch};
 use crate::datapath::Stack;
 use crate::director::Director;
 use crate::flow::Flow;
@@ -49,7 +49,7 @@ pub(crate) fn request_early<A: Stack>(
         Ok(ready) => ready,
         Err(why) => return stay(director, packet, why.into()),
     };
-    flow.touch(Side::First, context.flags);
+    touch(director, &packet, flow, Side::First, context.flags);
     if rewrite::age::<A>(packet.own(&ready)).is_none() {
         return packet.drop();
     }

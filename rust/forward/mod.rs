@@ -109,8 +109,24 @@ fn dest_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u3
         next_hop: u32::from(dest.method()) == fwd::DROUTE,
     };
     let path = Path::find(net, query)?;
-    let path = dest.path.put(rcu, RcuBox::new(path, GFP_ATOMIC).ok()?);
+    let path = dest.keep_path(rcu, RcuBox::new(path, GFP_ATOMIC).ok()?);
     Some((path, path.mtu()?))
+}
+
+/// Notes a packet of a flow; true as [`Flow::touch`] says, which is once a second at most.
+#[inline(always)]
+pub(crate) fn touch<A: Stack>(
+    director: &Director,
+    packet: &Packet<'_>,
+    flow: &Flow<A>,
+    side: Side,
+    flags: u8,
+) -> bool {
+    let written = flow.touch(side, flags);
+    if written {
+        A::flows(director).noted(&director.config, packet.rcu(), flow);
+    }
+    written
 }
 
 /// Whether a packet may leave over a way with this MTU; its sender is told if not.

@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, fits_or_told, may_leave, stay};
+use super::{dest_path, earn, fits_or_told, may_leave, stay, touch};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::ways::Way;
@@ -104,7 +104,7 @@ pub(crate) fn translate_early<A: Stack>(
         Ok(ready) => ready,
         Err(why) => return stay(director, packet, why.into()),
     };
-    flow.touch(side, context.flags);
+    touch(director, &packet, flow, side, context.flags);
     let to = flow.translated(side);
     let bytes = packet.own(&ready);
     if rewrite::rewrite(bytes, context, &to, ready.partial(), true).is_none() {

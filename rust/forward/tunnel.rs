@@ -4,7 +4,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, local, may_leave, stay, MIN_MTU6};
+use super::{dest_path, earn, local, may_leave, stay, touch, MIN_MTU6};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::Flow;
@@ -78,7 +78,7 @@ pub(crate) fn request_early<A: Stack>(
         Err(why) => return stay(director, packet, why.into()),
     };
     let len = packet.len();
-    flow.touch(Side::First, context.flags);
+    touch(director, &packet, flow, Side::First, context.flags);
     let inner = age::<A>(packet.own(&ready));
     if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();

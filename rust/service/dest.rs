@@ -8,7 +8,7 @@ use kernel::prelude::*;
 
 use super::id::DestId;
 use crate::sched::Candidate;
-use crate::sys::rcu::RcuCell;
+use crate::sys::rcu::{Rcu, RcuBox, RcuCell};
 use crate::sys::route::Path;
 use crate::sys::stats::Stats;
 
@@ -135,6 +135,17 @@ impl Dest {
         if total < self.load.relieved.load(Ordering::Relaxed) {
             self.load.overloaded.store(false, Ordering::SeqCst);
         }
+    }
+
+    /// Keeps a way to it for the packets to come, unless it has left its service.
+    pub(crate) fn keep_path<'a>(&'a self, rcu: &'a Rcu, path: KBox<RcuBox<Path>>) -> &'a Path {
+        let path = self.path.put(rcu, path);
+        // Either this sees that the destination has left, or `leave` empties the cell after:
+        // both take hold of the cell between.
+        if !self.available() {
+            self.path.clear();
+        }
+        path
     }
 
     /// What the user said of it.

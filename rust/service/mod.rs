@@ -27,7 +27,7 @@ use kernel::sync::{Arc, Mutex};
 use self::entry::{Pool, NO_DEST};
 use self::ports::PortSets;
 use self::refusal::demand;
-use self::table::Table;
+use self::table::{Place, Table};
 use self::trash::Trash;
 use crate::director::Director;
 use crate::sys::rcu::{self, Rcu};
@@ -42,9 +42,13 @@ pub(crate) use self::refusal::{Outcome, Refusal};
 pub(crate) use self::roster::{Local, LocalAddr, Pick, Service};
 
 /// Seconds between two looks for what is not used any more.
-const SWEEP_INTERVAL: u32 = 5;
+pub(crate) const SWEEP_INTERVAL: u32 = 5;
 
 /// The services of a network namespace.
+///
+/// Requests hold `book`, and may sleep for memory meanwhile. So nobody else waits for it: not
+/// the notifier of devices, which runs under the kernel's lock of all devices, not the
+/// worker, which others wait for. At the end of the namespace no request is left.
 #[pin_data]
 pub(crate) struct Services {
     table: Table,
@@ -136,9 +140,10 @@ impl Services {
     pub(crate) fn add(&self, director: &Director, id: ServiceId, spec: ServiceSpec) -> Outcome {
         check::service_id(&id)?;
         check::service(&id, &spec)?;
+        // Before the lock: it may load a module.
+        director.enable(id.addr.is_ipv6())?;
         let mut book = self.book.lock();
         demand(self.serial(&id).is_err(), EEXIST, c"the service exists")?;
-        director.enable(id.addr.is_ipv6())?;
         let serial = book.last_serial.wrapping_add(1);
         let roster = Entry::empty_roster(&spec)?;
         let service = Service { id, serial, roster };
@@ -310,23 +315,37 @@ impl Services {
         Ok((entry, pool))
     }
 
-    /// Lets go of the ways to all destinations; they are looked up again.
+    /// Lets go of the ways to all destinations; they are looked up again. It waits for no
+    /// request: whoever calls holds what requests may wait for. Sleeps.
+    ///
+    /// A destination that was removed has no way, and gets none: see [`Dest::keep_path`].
     pub(crate) fn forget_paths(&self) {
-        let book = self.book.lock();
-        let members = book.entries.values().flat_map(Entry::members);
-        let present = members.map(|member| &member.dest);
-        for dest in Iterator::chain(present, book.trash.dests()) {
-            dest.path.replace(None);
+        let mut next = Some(Place::default());
+        while let Some(place) = next {
+            next = rcu::read(|rcu| {
+                self.table
+                    .visit(rcu, place, |service| service.forget_paths(rcu))
+            });
+            rcu::cond_resched();
         }
     }
 
-    /// Forgets what nobody has used for a while. To be called now and then; does something
-    /// every few seconds.
-    pub(crate) fn sweep(&self) {
-        if self.book.lock().sweep() {
+    /// Forgets what nobody has used for a while; says whether nothing is left that will be
+    /// forgotten. To be called every few seconds, or more often: it does something after
+    /// [`SWEEP_INTERVAL`]. It waits for no request. Sleeps.
+    pub(crate) fn sweep(&self) -> bool {
+        let Some(idle) = self.book.try_lock().map(|mut book| book.sweep()) else {
+            return false;
+        };
+        if idle {
             rcu::synchronize();
-            self.book.lock().sets.drop_idle();
         }
+        self.book.try_lock().is_some_and(|mut book| {
+            if idle {
+                book.sets.drop_idle();
+            }
+            book.is_tidy()
+        })
     }
 }
 
@@ -380,6 +399,11 @@ impl Book {
         self.swept = now;
         self.trash.sweep(now);
         self.sets.find_idle()
+    }
+
+    /// Whether all that there is is in use.
+    fn is_tidy(&self) -> bool {
+        self.trash.is_empty() && self.sets.all_used()
     }
 
     /// A destination for the service with number `serial`: the one that was removed lately, with

@@ -140,6 +140,11 @@ impl PortSets {
         }
     }
 
+    /// Whether somebody configures with each of them.
+    pub(super) fn all_used(&self) -> bool {
+        self.0.values().all(|share| share.users != 0)
+    }
+
     /// Looks for sets that can go after a grace period; says whether there are any.
     pub(super) fn find_idle(&mut self) -> bool {
         let mut any = false;

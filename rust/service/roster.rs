@@ -28,6 +28,12 @@ impl Service {
         self.serial
     }
 
+    /// Lets go of the ways to its destinations.
+    pub(super) fn forget_paths(&self, rcu: &Rcu) {
+        let slots = self.roster.get(rcu).map_or(&[][..], |roster| &roster.slots);
+        slots.iter().for_each(|slot| slot.dest.path.clear());
+    }
+
     /// Chooses a destination for a new connection.
     pub(crate) fn schedule<'a>(&'a self, rcu: &'a Rcu, key: &Key) -> Option<Pick<'a>> {
         self.roster.get(rcu)?.pick(key)

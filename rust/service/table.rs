@@ -20,6 +20,14 @@ pub(super) struct Table {
     buckets: RcuCell<Buckets>,
 }
 
+/// A place in the table, from which a visit goes on.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    bucket: usize,
+    /// The services of the bucket from this serial number on.
+    serial: u64,
+}
+
 /// As many buckets as services or more, a power of two.
 type Buckets = KVVec<RcuCell<Bucket>>;
 
@@ -68,6 +76,22 @@ impl Table {
     /// Takes all services out.
     pub(super) fn clear(&self) {
         self.buckets.replace(None);
+    }
+
+    /// Visits one service, if there is one at `place` or behind it; returns the next place.
+    /// Services that come meanwhile may be left out. The table may grow: then each bucket
+    /// becomes two, and the second is behind the first.
+    pub(super) fn visit(&self, rcu: &Rcu, place: Place, f: impl FnOnce(&Service)) -> Option<Place> {
+        let cell = self.buckets.get(rcu)?.get(place.bucket)?;
+        let services = cell.get(rcu).map_or(&[][..], |bucket| bucket);
+        let rest = services.iter().filter(|s| s.serial >= place.serial);
+        let Some(service) = rest.min_by_key(|service| service.serial) else {
+            let bucket = place.bucket.wrapping_add(1);
+            return Some(Place { bucket, serial: 0 });
+        };
+        f(service);
+        let serial = service.serial.wrapping_add(1);
+        Some(Place { serial, ..place })
     }
 
     fn number(&self, id: &ServiceId, size: usize) -> usize {

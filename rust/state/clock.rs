@@ -27,19 +27,42 @@ pub(crate) fn ticks(seconds: u32, hz: u32) -> u32 {
     seconds.saturating_mul(hz).min(most)
 }
 
-/// Whether `timeout` ticks have passed since `stamp`, which may be up to a second behind.
+/// Ticks until a flow is over, if it is not: `timeout` ticks after `stamp`, which may be up to a second behind.
 #[inline(always)]
-pub(crate) fn is_over(now: u32, stamp: u32, timeout: u32, hz: u32) -> bool {
-    since(now, stamp, hz) > timeout.saturating_add(hz)
+pub(crate) fn left(now: u32, stamp: u32, timeout: u32, hz: u32) -> Option<u32> {
+    let (span, most) = (since(now, stamp, hz), timeout.saturating_add(hz));
+    Some(most.checked_sub(span)?.saturating_add(1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn is_over(now: u32, stamp: u32, timeout: u32, hz: u32) -> bool {
+        left(now, stamp, timeout, hz).is_none()
+    }
+
     /// The longest time-out that can be set, in seconds.
     const LONGEST: u32 = i32::MAX as u32 / 1000;
     const RATES: [u32; 4] = [100, 250, 300, 1000];
+
+    #[test]
+    fn what_is_left_leads_to_the_end_and_not_past_it() {
+        for hz in RATES {
+            for (stamp, timeout) in [(0, 1), (u32::MAX - 5, 10), (7, 900), (u32::MAX, LONGEST)] {
+                let span = ticks(timeout, hz);
+                for passed in [0, 1, hz, span / 2, span, span.saturating_add(hz)] {
+                    let now = u32::wrapping_add(stamp, passed);
+                    let Some(more) = left(now, stamp, span, hz) else {
+                        panic!("over {passed} ticks after the last packet, of {span}");
+                    };
+                    let end = now.wrapping_add(more);
+                    assert!(is_over(end, stamp, span, hz));
+                    assert!(!is_over(end.wrapping_sub(1), stamp, span, hz));
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_timeout_ends_and_none_early() {

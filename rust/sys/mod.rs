@@ -9,6 +9,7 @@ pub(crate) mod index;
 pub(crate) mod lock;
 pub(crate) mod netdev;
 pub(crate) mod netns;
+pub(crate) mod once;
 mod prefetch;
 pub(crate) mod random;
 pub(crate) mod rcu;

@@ -14,6 +14,7 @@ use kernel::prelude::*;
 use kernel::sync::Mutex;
 
 use super::hook::{Hooks, Point};
+use super::time::Jiffies;
 use super::worker::{Job, Worker};
 use crate::ffi;
 
@@ -58,6 +59,8 @@ pub(crate) trait PerNet: Job + Send + Sync + Sized + 'static {
     const HOOKS6: &'static [Point<Self>];
     /// Sets up the data of a namespace. The result may be moved once.
     fn new(net: Net) -> Result<impl PinInit<Self, Error>>;
+    /// Gets the memory that a family's packets need, unless it is there. Sleeps.
+    fn open(&self, v6: bool) -> Result;
 }
 
 /// The data of one namespace with what runs on it; fields stand in drop order.
@@ -74,12 +77,18 @@ struct Slot<T: PerNet> {
     value: T,
 }
 
-/// Which families' hooks are registered.
-struct Enabled<T> {
-    v4: Option<Hooks<T>>,
-    v6: Option<Hooks<T>>,
-    defrag6: Option<Defrag6>,
+/// What is registered for a family.
+struct Family<T> {
+    hooks: Hooks<T>,
+    defrag: Option<Defrag6>,
 }
+
+/// What is registered, for IPv4 and IPv6.
+///
+/// The lock around it is waited for at the end of the namespace, when no request is left that
+/// could hold it: who asks has the namespace. Under it the kernel allocates hooks, no more;
+/// in particular no module is loaded, whose start would wait for namespaces that end.
+type Enabled<T> = [Option<Family<T>>; 2];
 
 /// Reassembly of IPv6 fragments, in use by a namespace.
 struct Defrag6(Net);
@@ -131,28 +140,45 @@ pub(crate) fn get<'a, T: PerNet>(net: &'a Net) -> Option<&'a T> {
     slot(net).map(|slot| &slot.value)
 }
 
-/// Wakes the namespace's worker; callable from softirqs.
+/// The worker of a namespace.
+fn worker<'a, T: PerNet>(net: &'a Net) -> Option<&'a Worker<T>> {
+    let slot = slot::<T>(net)?;
+    // SAFETY: Written once in `init`, before the hooks and requests that call this.
+    unsafe { &*slot.worker.get() }.as_ref()
+}
+
+/// Makes the namespace's worker run now; callable from softirqs.
 pub(crate) fn kick<T: PerNet>(net: &Net) {
-    if let Some(slot) = slot::<T>(net) {
-        // SAFETY: Written once in `init`, before the hooks and requests that call this.
-        if let Some(worker) = unsafe { &*slot.worker.get() } {
-            worker.kick();
-        }
+    if let Some(worker) = worker::<T>(net) {
+        worker.kick();
     }
 }
 
-/// Registers the hooks of a family, unless they are. Sleeps.
+/// Makes the namespace's worker run within `delay`; callable from softirqs.
+pub(crate) fn nudge<T: PerNet>(net: &Net, delay: Jiffies) {
+    if let Some(worker) = worker::<T>(net) {
+        worker.nudge(delay);
+    }
+}
+
+/// Registers the hooks of a family, unless they are. Sleeps, and may load a module: to be
+/// called without a lock.
 pub(crate) fn enable<T: PerNet>(net: &Net, v6: bool) -> Result {
     let slot = slot::<T>(net).ok_or(ENODEV)?;
-    let mut enabled = slot.hooks.lock();
-    if v6 && enabled.v6.is_none() {
-        enabled.defrag6 = Defrag6::enable(*net);
-        // SAFETY: The value stays in its pinned slot until the hooks are gone.
-        enabled.v6 = Some(unsafe { Hooks::register(*net, &slot.value, T::HOOKS6) }?);
+    let number = usize::from(v6);
+    if slot.hooks.lock().get(number).is_some_and(Option::is_some) {
+        return Ok(());
     }
-    if !v6 && enabled.v4.is_none() {
-        // SAFETY: As above.
-        enabled.v4 = Some(unsafe { Hooks::register(*net, &slot.value, T::HOOKS4) }?);
+    slot.value.open(v6)?;
+    // Outlives the guard of the lock: if somebody else was faster it is not needed.
+    let mut defrag = if v6 { Defrag6::enable(*net) } else { None };
+    let mut enabled = slot.hooks.lock();
+    if let Some(place @ None) = enabled.get_mut(number) {
+        let points = if v6 { T::HOOKS6 } else { T::HOOKS4 };
+        // SAFETY: The value stays in its pinned slot until the hooks are gone.
+        let hooks = unsafe { Hooks::register(*net, &slot.value, points) }?;
+        let defrag = defrag.take();
+        *place = Some(Family { hooks, defrag });
     }
     Ok(())
 }
@@ -209,7 +235,7 @@ unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
         let value = T::new(net)?;
         let slot = KBox::try_pin_init(
             try_pin_init!(Slot::<T> {
-                hooks <- new_mutex!(Enabled { v4: None, v6: None, defrag6: None }),
+                hooks <- new_mutex!([None, None], "rlvs::hooks"),
                 worker: UnsafeCell::new(None),
                 value <- value,
             }? Error),
@@ -220,11 +246,10 @@ unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
         // SAFETY: Room for this pointer, per the registration.
         unsafe { *place::<T>(net) = slot };
         // SAFETY: The value outlives the worker: `exit` drops that first (field order).
-        let worker = unsafe { Worker::start(&raw const (*slot).value) };
+        let worker = unsafe { Worker::new(&raw const (*slot).value) };
         match worker {
             Ok(worker) => {
-                // SAFETY: Nobody else looks at the slot yet but the worker's job,
-                // which does not touch this field.
+                // SAFETY: Nobody else looks at the slot yet.
                 unsafe { *(*slot).worker.get() = Some(worker) };
                 Ok(0)
             }
@@ -245,14 +270,15 @@ unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
 unsafe extern "C" fn pre_exit<T: PerNet>(net: *mut bindings::net) {
     // SAFETY: By the contract.
     let net = unsafe { Net::from_raw(net) };
-    if let Some(slot) = slot::<T>(&net) {
-        let mut enabled = slot.hooks.lock();
-        let Enabled { v4, v6, defrag6 } = &mut *enabled;
-        [v4, v6]
-            .into_iter()
-            .flatten()
-            .for_each(|hooks| hooks.unregister());
-        *defrag6 = None;
+    let Some(slot) = slot::<T>(&net) else {
+        return;
+    };
+    // Goes after the lock.
+    let mut defrag = [None, None];
+    let mut enabled = slot.hooks.lock();
+    for (family, defrag) in enabled.iter_mut().flatten().zip(&mut defrag) {
+        family.hooks.unregister();
+        *defrag = family.defrag.take();
     }
 }
 

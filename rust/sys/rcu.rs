@@ -46,6 +46,24 @@ pub(crate) fn synchronize() {
     unsafe { bindings::synchronize_rcu() };
 }
 
+/// A grace period that was begun: all read sides from before are over when it is.
+#[derive(Clone, Copy)]
+pub(crate) struct GracePeriod(pub(super) c_ulong);
+
+impl GracePeriod {
+    /// Sees to it that one begins. Never sleeps.
+    pub(crate) fn begin() -> Self {
+        // SAFETY: Callable from everywhere.
+        Self(unsafe { bindings::start_poll_synchronize_rcu() })
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_over(self) -> bool {
+        // SAFETY: As above; from `begin`.
+        unsafe { bindings::poll_state_synchronize_rcu(self.0) }
+    }
+}
+
 /// Dropping it waits until everything that was given to [`defer`] is freed. Sleeps.
 pub(crate) struct Barrier;
 
@@ -127,6 +145,13 @@ impl<T: Send> RcuCell<T> {
         // SAFETY: The cell owns the box now, and whoever replaces it frees it only after
         // a grace period, which the token holds off.
         unsafe { &*value }
+    }
+
+    /// Empties the cell; cheap if it is empty.
+    pub(crate) fn clear(&self) {
+        if !self.0.load(Ordering::Relaxed).is_null() {
+            self.replace(None);
+        }
     }
 
     /// Puts `boxed` (or nothing) in place; readers may see the old value until they end.

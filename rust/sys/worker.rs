@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A job that runs again and again in process context.
+//! A job that runs in process context, again and again as long as there is work.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -13,15 +13,16 @@ use crate::ffi;
 
 /// What a [`Worker`] works on.
 pub(crate) trait Job: Sync {
-    /// Does a share of the work; returns how long to wait until the next.
-    fn run(&self) -> Jiffies;
+    /// Does a share of the work; returns how long to wait until the next. `None`: until the
+    /// worker is told that there is some.
+    fn run(&self) -> Option<Jiffies>;
 }
 
-/// A running job; dropping it waits for a run in progress and ends it.
+/// A job; dropping it waits for a run in progress and ends it.
 ///
 /// # Invariants
 ///
-/// Owns what `rlvs_worker_start` returned, whose data outlives it.
+/// Owns what `rlvs_worker_new` returned, whose data outlives it.
 pub(crate) struct Worker<J>(NonNull<ffi::rlvs_worker>, PhantomData<*const J>);
 
 // SAFETY: The handle belongs to no thread.
@@ -30,38 +31,44 @@ unsafe impl<J: Job> Send for Worker<J> {}
 unsafe impl<J: Job> Sync for Worker<J> {}
 
 impl<J: Job> Worker<J> {
-    /// Starts running `job` at once.
+    /// Gets ready to run `job`, but does not run it yet.
     ///
     /// # Safety
     ///
     /// `job` must outlive the returned value.
-    pub(super) unsafe fn start(job: *const J) -> Result<Self> {
+    pub(super) unsafe fn new(job: *const J) -> Result<Self> {
         // SAFETY: `call::<J>` gets `job` back, which outlives the worker by the contract.
-        let raw = unsafe { ffi::rlvs_worker_start(Some(call::<J>), job.cast_mut().cast()) };
+        let raw = unsafe { ffi::rlvs_worker_new(Some(call::<J>), job.cast_mut().cast()) };
         Ok(Self(NonNull::new(raw).ok_or(ENOMEM)?, PhantomData))
     }
 
     /// Makes the next run start now; callable from softirqs.
     pub(crate) fn kick(&self) {
-        // SAFETY: Started by the type's invariant.
+        // SAFETY: Made by `new`, by the type's invariant.
         unsafe { ffi::rlvs_worker_kick(self.0.as_ptr(), 0) };
+    }
+
+    /// Sees to it that a run starts within `delay`; callable from softirqs.
+    pub(crate) fn nudge(&self, Jiffies(delay): Jiffies) {
+        // SAFETY: As in `kick`.
+        unsafe { ffi::rlvs_worker_nudge(self.0.as_ptr(), delay as c_ulong) };
     }
 }
 
 impl<J> Drop for Worker<J> {
     fn drop(&mut self) {
-        // SAFETY: Started by the type's invariant; ends and frees it.
+        // SAFETY: Made by `new`, by the type's invariant; ends and frees it.
         unsafe { ffi::rlvs_worker_stop(self.0.as_ptr()) };
     }
 }
 
-/// Runs the job.
+/// Runs the job; `c_ulong::MAX` stands for no next time.
 ///
 /// # Safety
 ///
-/// `data` must be the `J` that the worker was started with.
+/// `data` must be the `J` that the worker was made with.
 unsafe extern "C" fn call<J: Job>(data: *mut c_void) -> c_ulong {
     // SAFETY: By the contract a live `J`.
-    let Jiffies(delay) = unsafe { &*data.cast::<J>() }.run();
-    delay as c_ulong
+    let delay = unsafe { &*data.cast::<J>() }.run();
+    delay.map_or(c_ulong::MAX, |Jiffies(delay)| delay as c_ulong)
 }

@@ -291,6 +291,8 @@ pub mod info {
     pub const EARLY: u16 = 80;
     /// Nest of [`super::late`].
     pub const LATE: u16 = 81;
+    /// u64, how often the upkeep of this network namespace has run.
+    pub const UPKEEP_RUNS: u16 = 82;
 }
 
 /// Whether packets of known connections go early, and if not, why.

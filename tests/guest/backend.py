@@ -103,6 +103,9 @@ class Rlvs(Backend):
     module = f"{BUILD}/rlvs.ko"
     sysctls = "net/rlvs"
     features = frozenset({"rlvs", "early", "fullnat", "extack", "unload_live", "wildcard", "json"})
+    # A kernel whose allocations can be made to fail, by the cache.
+    if os.path.exists("/sys/kernel/debug/failslab"):
+        features |= {"failslab"}
 
     def load(self):
         """insmod."""

@@ -13,21 +13,33 @@
 //! wait. The lock follows from the low bits of the hash, which no table's size changes:
 //! one lock covers an entry's bucket in both tables.
 //!
+//! An index has no memory until it is opened, which a namespace does with its first service.
+//!
 //! Lock order: the locks of an object's two entries, the lower number first.
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use kernel::prelude::*;
 use kernel::str::CStr;
 
-use self::table::{for_each_word, free_table, Table, MAX_CHAIN};
+use self::locks::Locks;
+use self::table::{for_each_word, Table, MAX_CHAIN, NOWHERE};
+use super::once::Once;
 use super::prefetch::prefetch;
-use super::rcu::{self, Rcu};
+use super::rcu::Rcu;
 use super::slab::{OpenPool, Pool};
+use super::time::Jiffies;
 use crate::ffi;
 
+mod due;
+mod end;
+mod grow;
+mod locks;
+mod scan;
 mod table;
 
+pub(crate) use self::due::NOTED;
+pub(crate) use self::scan::{Judge, Position};
 pub(crate) use self::table::open_lines;
 
 /// Fewest buckets; at least as many as there are locks.
@@ -132,13 +144,16 @@ fn node<T>(word: u64) -> *const Node<T> {
 /// # Invariants
 ///
 /// `table` is a live table; every word in it stands for a live node of `T::pool`, and a
-/// node is freed only after a grace period from when its words were cleared.
+/// node is freed only after a grace period from when its words were cleared. Without locks
+/// it is [`NOWHERE`], which nobody changes.
 pub(crate) struct Index<T: Entry> {
     table: AtomicPtr<Table>,
+    locks: Once<Locks>,
     seed: T::Seed,
     objects: AtomicUsize,
     entries: AtomicUsize,
-    dead: AtomicPtr<Node<T>>,
+    resting: AtomicBool,
+    dead: end::Dead<T>,
 }
 
 // SAFETY: The index owns its objects, which are `Send`.
@@ -161,38 +176,39 @@ impl<T: Entry> Keys<T> {
     }
 }
 
-/// The locks of two hashes, held.
-struct Locked(u32, u32);
-
-impl Locked {
-    fn new(a: u64, b: u64) -> Self {
-        let (a, b) = (
-            a as u32 % ffi::RLVS_INDEX_LOCKS,
-            b as u32 % ffi::RLVS_INDEX_LOCKS,
-        );
-        // SAFETY: The locks were initialised by `open_lines`; no other one is held.
-        unsafe { ffi::rlvs_index_lock(a, b) };
-        Self(a, b)
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // SAFETY: Taken by `new`.
-        unsafe { ffi::rlvs_index_unlock(self.0, self.1) };
-    }
-}
-
 impl<T: Entry> Index<T> {
-    /// An empty index.
-    pub(crate) fn new(seed: T::Seed) -> Result<Self> {
-        Ok(Self {
-            table: AtomicPtr::new(Table::new(MIN_BUCKETS)?.as_ptr()),
+    /// An empty index, without memory.
+    pub(crate) fn new(seed: T::Seed) -> Self {
+        Self {
+            // INVARIANT: Nobody changes the table; see `locks`.
+            table: AtomicPtr::new((&raw const NOWHERE).cast_mut()),
+            locks: Once::empty(),
             seed,
             objects: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),
-            dead: AtomicPtr::new(ptr::null_mut()),
-        })
+            resting: AtomicBool::new(true),
+            dead: end::Dead::new(),
+        }
+    }
+
+    /// Gets the memory that the index needs to take objects in, unless it has it. Sleeps.
+    pub(crate) fn open(&self) -> Result {
+        if self.locks.get().is_some() {
+            return Ok(());
+        }
+        let locks = KVBox::new(Locks::new()?, GFP_KERNEL_ACCOUNT)?;
+        let new = Table::new(MIN_BUCKETS)?.as_ptr();
+        let nowhere = (&raw const NOWHERE).cast_mut();
+        let swap = self
+            .table
+            .compare_exchange(nowhere, new, Ordering::AcqRel, Ordering::Relaxed);
+        if swap.is_err() {
+            // SAFETY: From `Table::new`, and nobody saw it.
+            unsafe { table::free_table(new) };
+        }
+        // INVARIANT: The table is one that may be changed.
+        self.locks.put(locks);
+        Ok(())
     }
 
     /// Objects in the index.
@@ -203,7 +219,11 @@ impl<T: Entry> Index<T> {
 
     /// Buckets of the present table.
     pub(crate) fn buckets(&self, rcu: &Rcu) -> usize {
-        self.table(rcu).buckets()
+        let table = self.table(rcu);
+        if ptr::eq(table, &NOWHERE) {
+            return 0;
+        }
+        table.buckets()
     }
 
     #[inline(always)]
@@ -267,9 +287,16 @@ impl<T: Entry> Index<T> {
         None
     }
 
-    /// Takes `value` in, unless one of its keys is taken.
+    /// Takes `value` in, unless one of its keys is taken. It will be looked at when `span` is
+    /// over, or sooner.
     #[inline(always)]
-    pub(crate) fn insert<'a>(&'a self, rcu: &'a Rcu, value: T) -> Result<&'a T, Refused> {
+    pub(crate) fn insert<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        value: T,
+        span: Jiffies,
+    ) -> Result<&'a T, Refused> {
+        let locks = self.locks.get().ok_or(Refused::NoMemory)?;
         let keys = self.keys(&value).ok_or(Refused::Exists)?;
         // Their lines come while memory is found for the object.
         let table = self.newest(rcu);
@@ -278,13 +305,35 @@ impl<T: Entry> Index<T> {
         let dead = AtomicPtr::new(ptr::null_mut());
         let node = T::pool().put(Node { value, dead });
         let node = node.ok_or(Refused::NoMemory)?;
-        match self.link(rcu, node, &keys) {
-            // SAFETY: Linked, so the token keeps it alive.
-            Ok(()) => Ok(unsafe { &(*node.as_ptr()).value }),
+        match self.link(rcu, locks, node, &keys) {
+            Ok(()) => {
+                self.note_hash(rcu, keys.hash1, span);
+                // SAFETY: Linked, so the token keeps it alive.
+                Ok(unsafe { &(*node.as_ptr()).value })
+            }
             Err(why) => {
                 // SAFETY: Nobody saw the node.
                 unsafe { Self::free(node) };
                 Err(why)
+            }
+        }
+    }
+
+    /// Has `value` looked at when `span` is over, or sooner.
+    pub(crate) fn note(&self, rcu: &Rcu, value: &T, span: Jiffies) {
+        if let Some(key) = value.key(Side::First) {
+            self.note_hash(rcu, T::hash(&key, &self.seed), span);
+        }
+    }
+
+    #[inline(always)]
+    fn note_hash(&self, rcu: &Rcu, hash: u64, span: Jiffies) {
+        let mut table = self.table(rcu);
+        loop {
+            table.hints.note(table.bucket(hash), span);
+            match table.next() {
+                Some(next) => table = next,
+                None => return,
             }
         }
     }
@@ -303,25 +352,31 @@ impl<T: Entry> Index<T> {
         })
     }
 
-    /// Enters the node's words.
-    fn link(&self, rcu: &Rcu, node: NonNull<Node<T>>, keys: &Keys<T>) -> Result<(), Refused> {
+    /// Enters the node's words. Both places are found before a reader can see the node, so
+    /// that one that is refused was seen by nobody.
+    fn link(
+        &self,
+        rcu: &Rcu,
+        locks: &Locks,
+        node: NonNull<Node<T>>,
+        keys: &Keys<T>,
+    ) -> Result<(), Refused> {
         let &Keys { hash1, hash2, .. } = keys;
-        let _locked = Locked::new(hash1, hash2);
+        let _locked = locks.lock(hash1, hash2);
         let taken = |key: &T::Key, hash| self.find_hashed(rcu, key, hash).is_some();
         if taken(&keys.first, hash1) || keys.second.is_some_and(|key| taken(&key, hash2)) {
             return Err(Refused::Exists);
         }
         let table = self.newest(rcu);
-        let slot = table.line(hash1).free_slot().ok_or(Refused::NoMemory)?;
-        slot.store(pack(node, Side::First, hash1), Ordering::Release);
+        let place = |hash, other| table.line(hash).free_slot(other).ok_or(Refused::NoMemory);
+        let first = place(hash1, None)?;
         if keys.second.is_some() {
-            let Some(slot) = table.line(hash2).free_slot() else {
-                slot.store(0, Ordering::Release);
-                return Err(Refused::NoMemory);
-            };
-            slot.store(pack(node, Side::Second, hash2), Ordering::Release);
+            let second = place(hash2, Some(first))?;
+            second.store(pack(node, Side::Second, hash2), Ordering::Release);
         }
-        self.objects.fetch_add(1, Ordering::Relaxed);
+        first.store(pack(node, Side::First, hash1), Ordering::Release);
+        // ORDERING: see `rest`.
+        self.objects.fetch_add(1, Ordering::SeqCst);
         self.entries.fetch_add(keys.words(), Ordering::Relaxed);
         Ok(())
     }
@@ -332,90 +387,6 @@ impl<T: Entry> Index<T> {
             table = next;
         }
         table
-    }
-
-    /// Takes `value` out; false if somebody else did. It is freed by [`Index::reclaim`].
-    pub(crate) fn remove(&self, rcu: &Rcu, value: &T) -> bool {
-        // `value` is the first field of its node.
-        let node = NonNull::from(value).cast::<Node<T>>();
-        let Some(keys) = self.keys(value) else {
-            return false;
-        };
-        let Keys { hash1, hash2, .. } = keys;
-        {
-            let _locked = Locked::new(hash1, hash2);
-            if !self.clear(rcu, hash1, pack(node, Side::First, hash1)) {
-                return false;
-            }
-            if keys.second.is_some() {
-                self.clear(rcu, hash2, pack(node, Side::Second, hash2));
-            }
-        }
-        self.entries.fetch_sub(keys.words(), Ordering::Relaxed);
-        self.objects.fetch_sub(1, Ordering::Relaxed);
-        self.bury(node);
-        true
-    }
-
-    /// Clears `word`, wherever it stands; its bucket is locked.
-    fn clear(&self, rcu: &Rcu, hash: u64, word: u64) -> bool {
-        let mut table = self.table(rcu);
-        loop {
-            if let Some(slot) = table.line(hash).find(word) {
-                slot.store(0, Ordering::Release);
-                return true;
-            }
-            match table.next() {
-                Some(next) => table = next,
-                None => return false,
-            }
-        }
-    }
-
-    /// Puts an unlinked node on the list of the dead.
-    fn bury(&self, node: NonNull<Node<T>>) {
-        let mut head = self.dead.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: The node is live, and only its remover writes this field.
-            unsafe { node.as_ref() }.dead.store(head, Ordering::Relaxed);
-            let swap = self.dead.compare_exchange_weak(
-                head,
-                node.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match swap {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    /// Frees what has been removed. Sleeps.
-    pub(crate) fn reclaim(&self) {
-        let mut list = self.dead.swap(ptr::null_mut(), Ordering::Acquire);
-        if list.is_null() {
-            return;
-        }
-        rcu::synchronize();
-        while let Some(node) = NonNull::new(list) {
-            // SAFETY: Unlinked before the grace period; the list is ours alone.
-            list = unsafe { node.as_ref() }.dead.load(Ordering::Relaxed);
-            // SAFETY: As above, so nobody can reach the node any more.
-            unsafe { Self::free(node) };
-        }
-    }
-
-    /// Drops and frees a node.
-    ///
-    /// # Safety
-    ///
-    /// The node must come from the pool, be initialised, and be out of everybody's reach.
-    unsafe fn free(node: NonNull<Node<T>>) {
-        // SAFETY: By the contract the node is initialised and ours.
-        unsafe { ptr::drop_in_place(node.as_ptr()) };
-        // SAFETY: By the contract it came from the pool.
-        unsafe { T::pool().free(node) };
     }
 
     /// Calls `f` for the objects of `count` buckets from `start` on; returns where to go
@@ -442,122 +413,10 @@ impl<T: Entry> Index<T> {
         (end < table.buckets()).then_some(end)
     }
 
-    /// The number of buckets that suits the present load, if it is another one.
-    pub(crate) fn wanted(&self, rcu: &Rcu) -> Option<usize> {
-        let (entries, buckets) = (self.entries.load(Ordering::Relaxed), self.buckets(rcu));
-        if self.table(rcu).next().is_some() {
-            // The last change of size stopped half way.
-            return Some(buckets);
-        }
-        let most = buckets.saturating_mul(CROWDED);
-        if entries > most {
-            return entries.checked_div(CROWDED)?.checked_next_power_of_two();
-        }
-        let shrink = buckets > MIN_BUCKETS && entries < buckets / 2;
-        shrink.then(|| entries.next_power_of_two().max(MIN_BUCKETS))
-    }
-
-    /// Whether the worker should be woken to make room.
-    #[inline(always)]
-    pub(crate) fn crowded(&self, rcu: &Rcu) -> bool {
-        let table = self.table(rcu);
-        let most = table.buckets().saturating_mul(CROWDED);
-        self.entries.load(Ordering::Relaxed) > most && table.next().is_none()
-    }
-
-    /// Moves everything to a table of `buckets`. Sleeps; one caller at a time.
-    ///
-    /// Without memory it stops half way, which is harmless, and goes on when called again.
-    pub(crate) fn resize(&self, buckets: usize) -> Result {
-        // SAFETY: Only this function frees tables, and it has one caller at a time.
-        let old = unsafe { &*self.table.load(Ordering::Acquire) };
-        if old.next().is_none() {
-            let new = Table::new(buckets.max(MIN_BUCKETS))?;
-            old.next.store(new.as_ptr(), Ordering::Release);
-        }
-        let new = old.next().ok_or(EINVAL)?;
-        for bucket in old.moved.load(Ordering::Relaxed)..old.buckets() {
-            Self::prefetch_nodes(old, bucket.wrapping_add(AHEAD));
-            self.migrate(old, new, bucket as u64)?;
-            old.moved.store(bucket.wrapping_add(1), Ordering::Relaxed);
-            // SAFETY: Process context.
-            unsafe { ffi::rlvs_cond_resched() };
-        }
-        let new = old.next.load(Ordering::Acquire);
-        let old = self.table.swap(new, Ordering::AcqRel);
-        rcu::synchronize();
-        // SAFETY: Unreachable since the grace period, and empty.
-        unsafe { free_table(old) };
-        Ok(())
-    }
-
     /// Asks for the objects of a bucket, which are spread over all memory.
     fn prefetch_nodes(table: &Table, bucket: usize) {
         for slot in &table.line(bucket as u64).slots {
             prefetch(node::<T>(slot.load(Ordering::Relaxed)));
-        }
-    }
-
-    /// Moves one bucket; its entries are in the new table before they leave the old.
-    fn migrate(&self, old: &Table, new: &Table, bucket: u64) -> Result {
-        let _locked = Locked::new(bucket, bucket);
-        let mut result = Ok(());
-        for_each_word(old.line(bucket), |slot| {
-            let word = slot.load(Ordering::Relaxed);
-            if word == 0 || result.is_err() {
-                return;
-            }
-            match self
-                .hash_of(word)
-                .and_then(|hash| new.line(hash).free_slot())
-            {
-                Some(place) => {
-                    place.store(word, Ordering::Release);
-                    slot.store(0, Ordering::Release);
-                }
-                None => result = Err(ENOMEM),
-            }
-        });
-        result
-    }
-
-    /// The whole hash of an entry, of which the word holds only a part.
-    fn hash_of(&self, word: u64) -> Option<u64> {
-        // SAFETY: The entry is linked and its bucket locked, so the node is live.
-        let value = unsafe { &(*node::<T>(word)).value };
-        Some(T::hash(&value.key(side(word))?, &self.seed))
-    }
-}
-
-impl<T: Entry> Drop for Index<T> {
-    /// Frees all objects; there are no readers left.
-    fn drop(&mut self) {
-        self.reclaim();
-        let mut table = *self.table.get_mut();
-        while !table.is_null() {
-            // SAFETY: A live table (invariant) that nobody else sees any more.
-            let this = unsafe { &*table };
-            for bucket in 0..this.buckets() {
-                for_each_word(this.line(bucket as u64), Self::free_word);
-            }
-            let next = this.next.load(Ordering::Acquire);
-            // SAFETY: As above.
-            unsafe { free_table(table) };
-            table = next;
-        }
-    }
-}
-
-impl<T: Entry> Index<T> {
-    /// Frees the object of a word; each once, by its first word.
-    fn free_word(slot: &AtomicU64) {
-        let word = slot.load(Ordering::Relaxed);
-        if word == 0 || side(word) == Side::Second {
-            return;
-        }
-        if let Some(node) = NonNull::new(node::<T>(word).cast_mut()) {
-            // SAFETY: Only called when the index is dropped: nobody else is left.
-            unsafe { Self::free(node) };
         }
     }
 }

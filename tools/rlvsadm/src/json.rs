@@ -66,6 +66,7 @@ struct Module<'a> {
     refused_limit: u64,
     refused_ports: u64,
     refused_memory: u64,
+    upkeep_runs: u64,
     early_path: &'static str,
     early: BTreeMap<&'static str, u64>,
 }
@@ -146,6 +147,7 @@ pub fn info(info: &Info) -> String {
         refused_limit: info.drop_limit,
         refused_ports: info.drop_ports,
         refused_memory: info.drop_nomem,
+        upkeep_runs: info.upkeep_runs,
         early_path: match info.early {
             early::ON => "on",
             early::SWITCHED_OFF => "off",

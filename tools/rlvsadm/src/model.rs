@@ -232,6 +232,8 @@ pub struct Info {
     pub drop_ports: u64,
     /// New connections refused for want of memory.
     pub drop_nomem: u64,
+    /// How often the upkeep of the network namespace has run.
+    pub upkeep_runs: u64,
     pub module_version: String,
     /// One of [`crate::wire::uapi::early`].
     pub early: u32,
@@ -251,6 +253,7 @@ impl Info {
             drop_limit: fields.count(info::DROP_LIMIT)?,
             drop_ports: fields.count(info::DROP_PORTS)?,
             drop_nomem: fields.count(info::DROP_NOMEM)?,
+            upkeep_runs: fields.count(info::UPKEEP_RUNS)?,
             module_version: fields.text(info::MODULE_VERSION)?,
             early: fields.u32(info::EARLY)?,
             late: counts(&fields)?,

@@ -321,6 +321,7 @@ fn the_module_tells_of_refused_connections() {
         drop_limit: 1,
         drop_ports: 2,
         drop_nomem: u64::MAX,
+        upkeep_runs: 7,
         module_version: "0.1.0".to_owned(),
         early: 2,
         late: [1, 2, 3, 4, 5, 6, 7, 8, 9, u64::MAX],

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How the objects of an index are looked at when they may be over.
+//!
+//! What is looked at lies all over the memory. So it is done in steps, each for a batch: the
+//! buckets whose time has come, their objects, the ends of those that are over; each step
+//! asks for what the next one needs, and the memory works at all of it at once.
+
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use super::due::{take, Quarter};
+use super::end::announce;
+use super::table::{for_each_word, Table};
+use super::{node, side, Entry, Index, Node, Side};
+use crate::sys::prefetch::prefetch;
+use crate::sys::rcu::Rcu;
+use crate::sys::time::Jiffies;
+
+/// Buckets of a batch.
+const BATCH: usize = 32;
+/// Objects whose ends are worked at together.
+const ENDS: usize = 32;
+/// Tables that an index may have at a time.
+const TABLES: usize = 2;
+
+/// Where a look through an index goes on; by default at the beginning.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Position {
+    table: usize,
+    bucket: usize,
+}
+
+/// What may be over is looked at by this.
+pub(crate) trait Judge<T> {
+    /// How long `value` has left; `None`: it is over.
+    fn left(&self, value: &T) -> Option<Jiffies>;
+    /// `value` was taken out.
+    fn removed(&self, value: &T);
+}
+
+/// A list of up to `N`.
+struct Few<X, const N: usize> {
+    items: [Option<X>; N],
+    len: usize,
+}
+
+impl<X: Copy, const N: usize> Few<X, N> {
+    fn new() -> Self {
+        Self {
+            items: [None; N],
+            len: 0,
+        }
+    }
+
+    /// Adds an item; true when the list is full then.
+    fn push(&mut self, item: X) -> bool {
+        if let Some(place) = self.items.get_mut(self.len) {
+            *place = Some(item);
+            self.len = self.len.wrapping_add(1);
+        }
+        self.len >= N
+    }
+
+    fn iter(&self) -> impl Iterator<Item = X> + '_ {
+        self.items.iter().take(self.len).filter_map(|item| *item)
+    }
+}
+
+impl<T: Entry> Index<T> {
+    /// Looks through `count` buckets for those whose time has come, or at all, and lets
+    /// `judge` decide. Returns where to go on, or `None` at the end. For the one who resizes.
+    pub(crate) fn scan(
+        &self,
+        rcu: &Rcu,
+        at: Position,
+        count: usize,
+        all: bool,
+        judge: &impl Judge<T>,
+    ) -> Option<Position> {
+        let first = self.table(rcu);
+        let table = match at.table {
+            0 => first,
+            _ => first.next()?,
+        };
+        let now = Quarter::now();
+        let mut batch = Few::<usize, BATCH>::new();
+        let end = at.bucket.saturating_add(count);
+        let bytes = table.hints.all().iter().enumerate();
+        for (bucket, byte) in bytes.skip(at.bucket).take(count) {
+            if take(byte, now, all) {
+                prefetch(table.line(bucket as u64));
+                if batch.push(bucket) {
+                    self.look(rcu, table, &batch, judge);
+                    batch = Few::new();
+                }
+            }
+        }
+        self.look(rcu, table, &batch, judge);
+        if end < table.buckets() {
+            return Some(Position {
+                table: at.table,
+                bucket: end,
+            });
+        }
+        let table = at.table.wrapping_add(1);
+        (table < TABLES).then_some(Position { table, bucket: 0 })
+    }
+
+    /// Looks at the objects of a batch of buckets.
+    fn look(&self, rcu: &Rcu, table: &Table, batch: &Few<usize, BATCH>, judge: &impl Judge<T>) {
+        for bucket in batch.iter() {
+            each_first(table, bucket, |node: NonNull<Node<T>>| {
+                announce(node.as_ptr());
+            });
+        }
+        let mut over = Few::<NonNull<Node<T>>, ENDS>::new();
+        for bucket in batch.iter() {
+            let mut least: Option<Jiffies> = None;
+            each_first(table, bucket, |node: NonNull<Node<T>>| {
+                // SAFETY: By the index's invariant a live node, which the token keeps so.
+                match judge.left(unsafe { &(*node.as_ptr()).value }) {
+                    Some(left) => least = Some(least.map_or(left, |least| least.min(left))),
+                    None if over.push(node) => {
+                        self.end(rcu, &over, judge);
+                        over = Few::new();
+                    }
+                    None => {}
+                }
+            });
+            if let Some(least) = least {
+                table.hints.note(bucket, least);
+            }
+        }
+        self.end(rcu, &over, judge);
+    }
+
+    /// Takes a batch of objects out.
+    fn end(&self, rcu: &Rcu, over: &Few<NonNull<Node<T>>, ENDS>, judge: &impl Judge<T>) {
+        // SAFETY: By the index's invariant live nodes, which the token keeps so.
+        let value = |node: NonNull<Node<T>>| unsafe { &(*node.as_ptr()).value };
+        let newest = self.newest(rcu);
+        for node in over.iter() {
+            if let Some(key) = value(node).key(Side::Second) {
+                prefetch(newest.line(T::hash(&key, &self.seed)));
+            }
+        }
+        for node in over.iter() {
+            let value = value(node);
+            if self.remove(rcu, value) {
+                judge.removed(value);
+            }
+        }
+    }
+}
+
+/// Calls `f` for the objects whose first entry is in a bucket.
+fn each_first<T>(table: &Table, bucket: usize, mut f: impl FnMut(NonNull<Node<T>>)) {
+    for_each_word(table.line(bucket as u64), |slot| {
+        let word = slot.load(Ordering::Acquire);
+        if word == 0 || side(word) != Side::First {
+            return;
+        }
+        if let Some(node) = NonNull::new(node::<T>(word).cast_mut()) {
+            f(node);
+        }
+    });
+}

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory, locks and processor time belong to those who use them: what an idle namespace costs, and who may take what."""
+
+import contextlib
+import ctypes
+import json
+import os
+import time
+
+import wire
+from flow import Ends
+from lab import CLONE_NEWNET
+from suite import FAMILIES, PROTOCOLS, case, check, equal, poll, settle, until
+
+IDLE = 200
+# Seconds for a look at the state, on a machine that is busy.
+SLACK = 2
+FAILSLAB = "/sys/kernel/debug/failslab"
+
+
+def info(t, host="director"):
+    """What the module says of a namespace."""
+    return json.loads(t.backend.run("-L", "--info", "-j", host=host).stdout)
+
+
+def objects(cache):
+    """How many objects a cache of the kernel has, as /proc/slabinfo counts them."""
+    with open("/proc/slabinfo", encoding="ascii") as file:
+        return next((int(line.split()[1]) for line in file if line.split()[0] == cache), 0)
+
+
+def rested(t, host="director"):
+    """Wait until the upkeep of a namespace has come to rest: it would run again within a second; return its runs."""
+    last = [None, 0.0]
+
+    def still():
+        runs, last[0] = last[0], info(t, host)["upkeep_runs"]
+        return runs == last[0]
+
+    # Two looks that are longer apart than the longest pause between two runs.
+    poll(lambda: False, 6)
+    still()
+    poll(lambda: False, 6)
+    check(still(), f"the upkeep goes on: {last[0]} runs")
+    return last[0]
+
+
+@contextlib.contextmanager
+def crowd(t, number):
+    """So many namespaces with nothing in them; gives their names, by which the lab knows them."""
+    libc, names = ctypes.CDLL(None, use_errno=True), [f"idle{n}" for n in range(number)]
+    try:
+        for name in names:
+            check(libc.unshare(CLONE_NEWNET) == 0, "no namespace")
+            t.lab.open[name] = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        os.setns(t.lab.home, CLONE_NEWNET)
+        yield names
+    finally:
+        os.setns(t.lab.home, CLONE_NEWNET)
+        for name in names:
+            if name in t.lab.open:
+                os.close(t.lab.open.pop(name))
+
+
+@case("owners.idle", needs=("rlvs",), fresh=True)
+def idle(t):
+    """Two hundred namespaces without services: no table, and no upkeep runs in any of them, however long."""
+    with crowd(t, IDLE) as names:
+        before = objects("vmap_area")
+        t.backend.reload()
+        check(objects("vmap_area") - before < IDLE / 2, "the namespaces have tables")
+        # Long enough for what runs four times a second, or every five seconds.
+        poll(lambda: False, 6)
+        for name in names[::20]:
+            found = info(t, name)
+            equal((found["upkeep_runs"], found["size"], found["connections"]), (0, 0, 0), "runs, buckets and connections")
+
+
+@case("owners.rest.{family}.{proto}", family=FAMILIES, proto=PROTOCOLS, needs=("rlvs",), fresh=True)
+def rest(t, family, proto):
+    """The upkeep runs while there are connections, or destinations to forget, and rests before and after."""
+    equal(info(t)["upkeep_runs"], 0, "runs without a service")
+    ends = Ends(t, "nat", family, proto)
+    check(info(t)["size"] >= 1024, "no table for a service")
+    runs = rested(t)
+    flow = ends.flow().open()
+    until(lambda: info(t)["upkeep_runs"] >= runs + 4, "runs with a connection")
+    equal(t.backend.live(), 1, "connections")
+    if proto == "tcp":
+        flow.send(b"", flags=wire.RST)
+    else:
+        t.backend.run("--set", "0", "0", "1")
+        t.defer(t.backend.run, "--set", "900", "120", "300")
+    until(lambda: t.backend.live() == 0, "the connection's end", 13 + SLACK)
+    rested(t)
+    if proto == "udp":
+        ends.flow(2).send(b"again")
+        equal(t.backend.live(), 1, "connections after a rest")
+        until(lambda: t.backend.live() == 0, "the end of the one after a rest")
+
+
+@case("owners.module.{family}", family=FAMILIES, needs=("rlvs",), fresh=True)
+def unloaded(t, family):
+    """The module is unloaded with thousands of connections in several namespaces, and all their memory comes back."""
+    ends = Ends(t, "nat", family, "udp")
+    flows = [ends.flow(1 + n % 200, 5000 + n // 200) for n in range(4000)]
+    ends.up.send(*(flow.request(b"1") for flow in flows))
+    settle(t.backend.live, len(flows), "connections")
+    t.backend.unload()
+    check(not os.path.exists("/sys/kernel/slab/rlvs_line"), "a cache is left behind")
+    t.backend.load()
+
+
+@contextlib.contextmanager
+def failing(cache, percent=100):
+    """Let the allocations of one of the kernel's caches fail."""
+    def write(path, value):
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{value}\n")
+
+    settings = {"probability": percent, "times": -1, "interval": 1, "verbose": 0, "cache-filter": "Y"}
+    for name, value in settings.items():
+        write(f"{FAILSLAB}/{name}", value)
+    write(f"/sys/kernel/slab/{cache}/failslab", 1)
+    try:
+        yield
+    finally:
+        write(f"/sys/kernel/slab/{cache}/failslab", 0)
+        write(f"{FAILSLAB}/probability", 0)
+
+
+@case("owners.no_line.{method}.{family}", method=("nat", "dr"), family=FAMILIES, needs=("failslab",), fresh=True)
+def no_line(t, method, family):
+    """No memory for buckets that are full: who finds no place is refused and counted, the others go on, none is lost."""
+    ends = Ends(t, method, family, "udp")
+    many = 6000 if method == "nat" else 9000
+    flows = [ends.flow(1 + n % 200, 5000 + n // 200) for n in range(many)]
+    known = ends.flow(201, 4000).open()
+    with failing("rlvs_line"):
+        for begin in range(0, many, 500):
+            # Twice: what was refused is refused again or finds room in a larger table, what is known is known.
+            for _ in range(2):
+                ends.up.send(*(flow.request(b"1") for flow in flows[begin:begin + 500]))
+            known.send(b"still")
+    refused = info(t)["refused_memory"]
+    check(refused > 0, "no allocation failed")
+    live = t.backend.live()
+    print(f"    {live} connections, {refused} refused")
+    equal(len(t.backend.connections()), live, "connections listed")
+    equal(sum(d[2] + d[3] for d in t.backend.destinations().values()), live, "connections of the destinations")
+    ends.up.send(*(flow.request(b"2") for flow in flows))
+    settle(t.backend.live, many + 1, "connections with memory")
+
+
+@case("owners.no_flow.{family}", family=FAMILIES, needs=("failslab",), fresh=True)
+def no_flow(t, family):
+    """No memory for connections: new ones are refused and counted, known ones go on, and ports come back (FULLNAT)."""
+    for method in ("nat", "fullnat"):
+        ends = Ends(t, method, family, "udp")
+        known = ends.flow().open()
+        before = info(t)["refused_memory"]
+        with failing(f"rlvs_flow{family}"):
+            ends.up.send(*(ends.flow(2 + n).request(b"1") for n in range(200)))
+            until(lambda: info(t)["refused_memory"] == before + 200, "refusals")
+            known.send(b"still")
+        equal(len(ends.known()), 1, "connections")
+        ends.flow(300).open()
+
+
+# Last packet, and seconds of the state that it leads to, as `--set` or the protocol has it.
+ENDINGS = {
+    "udp": (3, None), "established": (4, None), "closed": (10, wire.RST), "fin": (5, wire.FIN | wire.ACK),
+}
+
+
+@case("owners.end.{family}.{kind}", family=FAMILIES, kind=tuple(ENDINGS), needs=("rlvs",), fresh=True)
+def end(t, family, kind):
+    """A connection lives at least its time-out from its last packet on, and two seconds and a twentieth more at most."""
+    seconds, flags = ENDINGS[kind]
+    t.backend.run("--set", "4" if kind == "established" else "900", "5", "3")
+    t.defer(t.backend.run, "--set", "900", "120", "300")
+    ends = Ends(t, "nat", family, "udp" if kind == "udp" else "tcp")
+    flow = ends.flow().open()
+    # In use for longer than the time-out: each packet sets it back.
+    until_time = time.monotonic() + 1.5 * seconds
+    while time.monotonic() < until_time:
+        flow.send(b"use", **({} if kind == "udp" else {"flags": wire.ACK | wire.PSH}))
+        poll(lambda: False, 0.3)
+    before = time.monotonic()
+    if flags is None:
+        flow.send(b"last", **({} if kind == "udp" else {"flags": wire.ACK | wire.PSH}))
+    else:
+        flow.send(b"", flags=flags)
+    sent = time.monotonic()
+    check(ends.known(), "no connection")
+    poll(lambda: not ends.known(), 2 * seconds + 10)
+    after = time.monotonic()
+    print(f"    {kind}: {seconds} s, gone {after - sent:.2f} s after the last packet")
+    check(not ends.known(), "still there")
+    check(after - before >= seconds, f"gone {after - before:.2f} s after the last packet; the time-out is {seconds} s")
+    # What a look at the list takes, on a busy machine, does not count.
+    check(after - sent <= seconds * 1.05 + 2 + SLACK, f"gone {after - sent:.2f} s after the last packet, of {seconds}")
+
+
+@case("owners.sooner.{family}", family=FAMILIES, needs=("rlvs",), fresh=True)
+def sooner(t, family):
+    """Shorter time-outs count at once, for thousands of connections that were made with longer ones."""
+    ends = Ends(t, "nat", family, "udp")
+    flows = [ends.flow(1 + n % 200, 5000 + n // 200) for n in range(2000)]
+    ends.up.send(*(flow.request(b"1") for flow in flows))
+    settle(t.backend.live, len(flows), "connections")
+    t.backend.run("--set", "0", "0", "1")
+    t.defer(t.backend.run, "--set", "900", "120", "300")
+    until(lambda: t.backend.live() == 0, "the end of all connections", 1 * 1.05 + 2 + SLACK)
