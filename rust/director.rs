@@ -16,6 +16,8 @@ use crate::service::{Services, SWEEP_INTERVAL};
 use crate::sys::hook::Point;
 use crate::sys::netdev::Departures;
 use crate::sys::netns::{self, Net, PerNet};
+use crate::sys::once::Once;
+use crate::sys::quota::{Taken, SERVICES};
 use crate::sys::random;
 use crate::sys::rcu;
 use crate::sys::skb::NotReady;
@@ -112,6 +114,8 @@ pub(crate) struct Director {
     pub(crate) late: Late,
     /// New connections that were turned away.
     pub(crate) drops: Drops,
+    /// What the families' tables have of the quota.
+    tables: [Once<Taken>; 2],
     /// The time-outs have changed: every flow is to be looked at.
     retimed: AtomicBool,
     /// How often the worker ran.
@@ -177,6 +181,11 @@ impl Director {
         self.flows4.len().saturating_add(self.flows6.len()) as u64
     }
 
+    /// Whether there are as many flows as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.conns() >= self.config.conn_max() || self.flows4.is_full()
+    }
+
     /// Buckets of both families' tables.
     pub(crate) fn buckets(&self) -> u64 {
         let buckets = rcu::read(|rcu| {
@@ -201,18 +210,21 @@ impl PerNet for Director {
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
         let config = Config::new(net, recheck)?;
         let sysctls = Sysctls::new(net, &config)?;
+        let flows4 = FlowTable::new(net, random::words());
+        let flows6 = FlowTable::new(net, random::words());
         let late = Late(Tally::new()?);
         Ok(try_pin_init!(Self {
             net,
             _sysctls: sysctls,
             config,
-            flows4: FlowTable::new(random::words()),
-            flows6: FlowTable::new(random::words()),
+            flows4,
+            flows6,
             services <- Services::new(),
             ways: Ways::new(),
             gate <- Gate::new(),
             late,
             drops: Drops::default(),
+            tables: [const { Once::empty() }; 2],
             retimed: AtomicBool::new(false),
             runs: AtomicU64::new(0),
         }? Error))
@@ -220,10 +232,14 @@ impl PerNet for Director {
 
     fn open(&self, v6: bool) -> Result {
         self.ways.open()?;
+        let (table, flows4, flows6) = (usize::from(v6), &self.flows4, &self.flows6);
+        if let Some(room) = self.tables.get(table).filter(|room| room.get().is_none()) {
+            room.put(KVBox::new(SERVICES.take(self.net)?, GFP_KERNEL_ACCOUNT)?);
+        }
         if v6 {
-            self.flows6.open()
+            flows6.open()
         } else {
-            self.flows4.open()
+            flows4.open()
         }
     }
 }

@@ -70,7 +70,7 @@ fn begin<A: Stack>(
 }
 
 fn at_limit(director: &Director) -> bool {
-    director.conns() >= director.config.conn_max()
+    director.is_full()
 }
 
 fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {

@@ -40,8 +40,9 @@ impl<A: Family> FlowTable<A> {
         let dest = flow.dest.clone();
         dest.bind();
         let result = self.0.insert(rcu, flow, span);
-        if result.is_err() {
-            dest.unbind();
+        match result {
+            Ok(_) => self.1.add(),
+            Err(_) => dest.unbind(),
         }
         result
     }
@@ -58,8 +59,18 @@ impl<A: Family> FlowTable<A> {
     /// Takes a flow out, unless somebody else has.
     pub(crate) fn remove(&self, rcu: &Rcu, flow: &Flow<A>) {
         if self.0.remove(rcu, flow) {
-            release(flow);
+            self.release(flow);
         }
+    }
+
+    /// Ends the part in its destination's load that a flow had.
+    fn release(&self, flow: &Flow<A>) {
+        self.1.sub(1);
+        let dest = &flow.dest;
+        if flow.end() {
+            dest.set_active(false);
+        }
+        dest.unbind();
     }
 
     /// Whether the worker should be woken.
@@ -84,7 +95,11 @@ impl<A: Family> FlowTable<A> {
         let mut next = (self.len() != 0).then(Position::default);
         while let Some(at) = next {
             let now = Jiffies::now();
-            let clock = Clock { config, now };
+            let clock = Clock {
+                config,
+                now,
+                table: self,
+            };
             next = rcu::read(|rcu| self.0.scan(rcu, at, STRIDE, all, &clock));
             rcu::cond_resched();
         }
@@ -92,28 +107,26 @@ impl<A: Family> FlowTable<A> {
     }
 }
 
-/// Ends a flow's part in its destination's load.
-fn release<A: Family>(flow: &Flow<A>) {
-    let dest = &flow.dest;
-    if flow.end() {
-        dest.set_active(false);
-    }
-    dest.unbind();
-}
-
 /// What decides on a flow's end.
-struct Clock<'a> {
+struct Clock<'a, A: Family> {
     config: &'a Config,
     now: Jiffies,
+    table: &'a FlowTable<A>,
 }
 
-impl<A: Family> Judge<Flow<A>> for Clock<'_> {
+impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
     #[inline(always)]
     fn left(&self, flow: &Flow<A>) -> Option<Jiffies> {
         flow.left(self.config, self.now)
     }
 
     fn removed(&self, flow: &Flow<A>) {
-        release(flow);
+        self.table.release(flow);
+    }
+}
+
+impl<A: Family> Drop for FlowTable<A> {
+    fn drop(&mut self) {
+        self.1.sub(self.len());
     }
 }

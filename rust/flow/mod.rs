@@ -15,6 +15,8 @@ use crate::state::clock;
 use crate::state::tcp::{self, Direction, State};
 use crate::state::udp;
 use crate::sys::index::{Entry, Index, Node, Side};
+use crate::sys::netns::Net;
+use crate::sys::quota::{Part, FLOWS};
 use crate::sys::rcu::Rcu;
 use crate::sys::slab::Pool;
 use crate::sys::time::{Jiffies, HZ};
@@ -410,12 +412,18 @@ impl<A> Drop for Flow<A> {
 }
 
 /// The flows of one family in one network namespace.
-pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>);
+pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>, Part);
 
 impl<A: Family> FlowTable<A> {
-    /// An empty table, hashed with `seed`.
-    pub(crate) fn new(seed: folded::Key) -> Self {
-        Self(Index::new(seed))
+    /// An empty table of a namespace, hashed with `seed`.
+    pub(crate) fn new(net: Net, seed: folded::Key) -> Self {
+        Self(Index::new(seed), Part::new(&FLOWS, net))
+    }
+
+    /// Whether there are as many flows as all namespaces of ordinary users may have together.
+    #[inline(always)]
+    pub(crate) fn is_full(&self) -> bool {
+        self.1.is_used_up()
     }
 
     /// Flows that are known.

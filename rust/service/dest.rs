@@ -8,6 +8,8 @@ use kernel::prelude::*;
 
 use super::id::DestId;
 use crate::sched::Candidate;
+use crate::sys::netns::Net;
+use crate::sys::quota::{Taken, DESTS};
 use crate::sys::rcu::{Rcu, RcuBox, RcuCell};
 use crate::sys::route::Path;
 use crate::sys::stats::Stats;
@@ -36,6 +38,7 @@ pub(crate) struct Dest {
     pub(crate) port: u16,
     method: AtomicU8,
     available: AtomicBool,
+    _quota: Taken,
     load: Load,
 }
 
@@ -55,7 +58,7 @@ struct Load {
 
 impl Dest {
     /// A destination that no service has yet.
-    pub(super) fn new(id: DestId) -> Result<Self> {
+    pub(super) fn new(net: Net, id: DestId) -> Result<Self> {
         Ok(Self {
             path: RcuCell::empty(),
             stats: Stats::new()?,
@@ -63,6 +66,7 @@ impl Dest {
             port: id.port,
             method: AtomicU8::new(0),
             available: AtomicBool::new(false),
+            _quota: DESTS.take(net)?,
             load: Load {
                 active: AtomicU32::new(0),
                 total: AtomicU32::new(0),

@@ -17,6 +17,8 @@ use super::ports::{PortKey, PortSet, PortSets};
 use super::refusal::{demand, Outcome, Refusal};
 use super::roster::{LocalAddr, Roster, Service, Slot, Source};
 use crate::sched::{Change, Flags, Kind};
+use crate::sys::netns::Net;
+use crate::sys::quota::{Taken, SOURCES};
 use crate::sys::rcu::{self, RcuBox, RcuCell};
 use crate::sys::stats::Counts;
 use crate::wire::uapi::{fwd, svc_flags};
@@ -47,9 +49,9 @@ pub(crate) struct Entry {
     pub(super) service: Arc<Service>,
     pub(crate) spec: ServiceSpec,
     /// Newest first.
-    members: KVec<Member>,
+    members: KVVec<Member>,
     /// Oldest first.
-    locals: KVec<Arc<LocalAddr>>,
+    locals: KVVec<Arc<LocalAddr>>,
     /// What the destinations counted that are gone.
     retired: Counts,
     /// The counters at their last zeroing.
@@ -62,7 +64,7 @@ pub(crate) struct Entry {
 pub(crate) struct Member {
     pub(crate) dest: Arc<Dest>,
     /// One for each local address of the service, in their order; none without FULLNAT.
-    ports: KVec<Arc<PortSet>>,
+    ports: KVVec<Use>,
     /// The counters at their last zeroing.
     pub(super) zero: Counts,
     /// The counters when it joined the service.
@@ -76,7 +78,7 @@ impl Member {
         let joined = read(&dest.stats);
         Self {
             dest,
-            ports: KVec::new(),
+            ports: KVVec::new(),
             zero: zero.unwrap_or(joined),
             joined,
         }
@@ -96,11 +98,34 @@ fn is_fullnat(method: u8) -> bool {
     u32::from(method) == fwd::FULLNAT
 }
 
+/// A destination's ports on a local address.
+struct Use {
+    set: Arc<PortSet>,
+    _quota: Taken,
+}
+
 /// The ports that FULLNAT uses, and their range.
 pub(super) struct Pool<'a> {
     pub(super) sets: &'a mut PortSets,
+    /// Who pays for them.
+    pub(super) net: Net,
     /// First and last port of new sets.
     pub(super) range: (u16, u16),
+}
+
+impl Pool<'_> {
+    /// The same for a function that is called.
+    fn by_ref(&mut self) -> Pool<'_> {
+        let (net, range) = (self.net, self.range);
+        let sets = &mut *self.sets;
+        Pool { sets, net, range }
+    }
+
+    fn acquire(&mut self, key: PortKey) -> Outcome<Use> {
+        let _quota = SOURCES.take(self.net)?;
+        let set = self.sets.acquire(self.net, key, self.range)?;
+        Ok(Use { set, _quota })
+    }
 }
 
 impl Entry {
@@ -109,8 +134,8 @@ impl Entry {
         Self {
             service,
             spec,
-            members: KVec::new(),
-            locals: KVec::new(),
+            members: KVVec::new(),
+            locals: KVVec::new(),
             retired: Counts::default(),
             zero: Counts::default(),
             generation: 1,
@@ -119,8 +144,8 @@ impl Entry {
 
     /// The service's roster to begin with.
     pub(super) fn empty_roster(spec: &ServiceSpec) -> Outcome<RcuCell<Roster>> {
-        let roster = Roster::build(spec.kind, spec.sched_flags(), KVec::new())?;
-        Ok(RcuCell::new(RcuBox::new(roster, GFP_KERNEL)?))
+        let roster = Roster::build(spec.kind, spec.sched_flags(), KVVec::new())?;
+        Ok(RcuCell::new(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?))
     }
 
     /// The service itself.
@@ -137,7 +162,7 @@ impl Entry {
     pub(crate) fn locals(&self) -> impl Iterator<Item = (&LocalAddr, u64)> {
         let used = |index: usize| {
             let sets = self.members.iter().filter_map(move |m| m.ports.get(index));
-            sets.map(|set| u64::from(set.used())).sum()
+            sets.map(|one| u64::from(one.set.used())).sum()
         };
         let locals = self.locals.iter().enumerate();
         locals.map(move |(index, local)| (&**local, used(index)))
@@ -182,9 +207,14 @@ impl Entry {
     }
 
     /// Adds a destination that is not there.
-    pub(super) fn add(&mut self, mut member: Member, spec: &DestSpec, pool: Pool<'_>) -> Outcome {
-        self.members.reserve(1, GFP_KERNEL)?;
-        member.ports = self.ports_for(&member.dest.id(), spec.method, pool.sets, pool.range)?;
+    pub(super) fn add(
+        &mut self,
+        mut member: Member,
+        spec: &DestSpec,
+        mut pool: Pool<'_>,
+    ) -> Outcome {
+        self.members.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        member.ports = self.ports_for(&member.dest.id(), spec.method, pool.by_ref())?;
         member.dest.join(spec);
         // There is room for it.
         let _ = self.members.insert_within_capacity(0, member);
@@ -199,9 +229,9 @@ impl Entry {
     }
 
     /// Changes a destination.
-    pub(super) fn edit(&mut self, id: &DestId, spec: &DestSpec, pool: Pool<'_>) -> Outcome {
+    pub(super) fn edit(&mut self, id: &DestId, spec: &DestSpec, mut pool: Pool<'_>) -> Outcome {
         let index = self.position(id).ok_or(NO_DEST)?;
-        let ports = self.ports_for(id, spec.method, pool.sets, pool.range)?;
+        let ports = self.ports_for(id, spec.method, pool.by_ref())?;
         let (before, ports) = self.swap(index, spec, ports);
         let published = self.publish(Change::Edited);
         let unused = match (&published, before) {
@@ -217,8 +247,8 @@ impl Entry {
         &mut self,
         index: usize,
         spec: &DestSpec,
-        ports: KVec<Arc<PortSet>>,
-    ) -> (Option<DestSpec>, KVec<Arc<PortSet>>) {
+        ports: KVVec<Use>,
+    ) -> (Option<DestSpec>, KVVec<Use>) {
         let Some(member) = self.members.get_mut(index) else {
             return (None, ports);
         };
@@ -257,14 +287,18 @@ impl Entry {
     }
 
     /// Adds a local address.
-    pub(super) fn add_local(&mut self, addr: IpAddr, pool: Pool<'_>) -> Outcome {
+    pub(super) fn add_local(&mut self, addr: IpAddr, mut pool: Pool<'_>) -> Outcome {
         let known = self.locals.iter().any(|local| local.addr == addr);
         demand(!known, EEXIST, c"the service has this local address")?;
-        let exhausted = AtomicU64::new(0);
-        let local = Arc::new(LocalAddr { addr, exhausted }, GFP_KERNEL)?;
-        self.locals.push(local, GFP_KERNEL)?;
+        let local = LocalAddr {
+            addr,
+            exhausted: AtomicU64::new(0),
+            _quota: SOURCES.take(pool.net)?,
+        };
+        let local = Arc::new(local, GFP_KERNEL_ACCOUNT)?;
+        self.locals.push(local, GFP_KERNEL_ACCOUNT)?;
         let done = self
-            .add_ports(addr, pool.sets, pool.range)
+            .add_ports(addr, pool.by_ref())
             .and_then(|()| self.publish(Change::Edited));
         if done.is_err() {
             let last = self.locals.len().saturating_sub(1);
@@ -274,13 +308,13 @@ impl Entry {
     }
 
     /// Gives all members that want it a set of ports on a new local address, the last.
-    fn add_ports(&mut self, local: IpAddr, sets: &mut PortSets, range: (u16, u16)) -> Outcome {
+    fn add_ports(&mut self, local: IpAddr, mut pool: Pool<'_>) -> Outcome {
         let proto = self.service.id.proto;
         for member in self.members.iter_mut().filter(|m| m.is_fullnat()) {
-            member.ports.reserve(1, GFP_KERNEL)?;
-            let set = sets.acquire(port_key(proto, local, &member.dest.id()), range)?;
+            member.ports.reserve(1, GFP_KERNEL_ACCOUNT)?;
+            let one = pool.acquire(port_key(proto, local, &member.dest.id()))?;
             // There is room for it.
-            let _ = member.ports.push_within_capacity(set);
+            let _ = member.ports.push_within_capacity(one);
         }
         Ok(())
     }
@@ -289,8 +323,8 @@ impl Entry {
     fn remove_source(&mut self, index: usize, sets: &mut PortSets) {
         let _ = self.locals.remove(index);
         for member in self.members.iter_mut() {
-            if let Ok(set) = member.ports.remove(index) {
-                sets.release(&set);
+            if let Ok(one) = member.ports.remove(index) {
+                sets.release(&one.set);
             }
         }
     }
@@ -312,14 +346,8 @@ impl Entry {
     }
 
     /// Sets of ports for a destination, one on each local address, if the method wants them.
-    fn ports_for(
-        &self,
-        id: &DestId,
-        method: u8,
-        sets: &mut PortSets,
-        range: (u16, u16),
-    ) -> Outcome<KVec<Arc<PortSet>>> {
-        let mut ports = KVec::new();
+    fn ports_for(&self, id: &DestId, method: u8, mut pool: Pool<'_>) -> Outcome<KVVec<Use>> {
+        let mut ports = KVVec::new();
         if !is_fullnat(method) {
             return Ok(ports);
         }
@@ -328,13 +356,13 @@ impl Entry {
             EINVAL,
             c"FULLNAT needs a local address: add one to the service first",
         )?;
-        ports.reserve(self.locals.len(), GFP_KERNEL)?;
+        ports.reserve(self.locals.len(), GFP_KERNEL_ACCOUNT)?;
         for local in &self.locals {
-            match sets.acquire(port_key(self.service.id.proto, local.addr, id), range) {
+            match pool.acquire(port_key(self.service.id.proto, local.addr, id)) {
                 // There is room for it.
-                Ok(set) => drop(ports.push_within_capacity(set)),
+                Ok(one) => drop(ports.push_within_capacity(one)),
                 Err(refusal) => {
-                    release(sets, &ports);
+                    release(pool.sets, &ports);
                     return Err(refusal);
                 }
             }
@@ -350,24 +378,24 @@ impl Entry {
 
     /// A roster of what stands in the lists, but for local address number `without`.
     fn roster(&self, without: Option<usize>) -> Outcome<Roster> {
-        let mut slots = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
+        let mut slots = KVVec::with_capacity(self.members.len(), GFP_KERNEL_ACCOUNT)?;
         for member in &self.members {
             let slot = Slot {
                 dest: member.dest.clone(),
                 sources: self.sources(member, without)?,
             };
-            slots.push(slot, GFP_KERNEL)?;
+            slots.push(slot, GFP_KERNEL_ACCOUNT)?;
         }
         Roster::build(self.spec.kind, self.spec.sched_flags(), slots)
     }
 
-    fn sources(&self, member: &Member, without: Option<usize>) -> Outcome<KVec<Source>> {
-        let mut sources = KVec::new();
+    fn sources(&self, member: &Member, without: Option<usize>) -> Outcome<KVVec<Source>> {
+        let mut sources = KVVec::new();
         let pairs = self.locals.iter().zip(&member.ports).enumerate();
-        for (index, (local, ports)) in pairs {
+        for (index, (local, one)) in pairs {
             if Some(index) != without {
-                let (local, ports) = (local.clone(), ports.clone());
-                sources.push(Source { local, ports }, GFP_KERNEL)?;
+                let (local, ports) = (local.clone(), one.set.clone());
+                sources.push(Source { local, ports }, GFP_KERNEL_ACCOUNT)?;
             }
         }
         Ok(sources)
@@ -377,7 +405,7 @@ impl Entry {
     fn replace(&mut self, mut roster: Roster, change: Change) -> Outcome {
         let present = &self.service.roster;
         rcu::read(|rcu| present.get(rcu).map(|old| roster.follow(old, change)));
-        present.replace(Some(RcuBox::new(roster, GFP_KERNEL)?));
+        present.replace(Some(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?));
         self.generation = self.generation.wrapping_add(1).max(1);
         Ok(())
     }
@@ -402,8 +430,8 @@ fn port_key(proto: u8, local: IpAddr, dest: &DestId) -> PortKey {
     }
 }
 
-fn release(sets: &mut PortSets, ports: &[Arc<PortSet>]) {
-    for set in ports {
-        sets.release(set);
+fn release(sets: &mut PortSets, ports: &[Use]) {
+    for one in ports {
+        sets.release(&one.set);
     }
 }

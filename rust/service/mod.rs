@@ -30,6 +30,8 @@ use self::refusal::demand;
 use self::table::{Place, Table};
 use self::trash::Trash;
 use crate::director::Director;
+use crate::sys::netns::Net;
+use crate::sys::quota::SERVICES;
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::route::addr_type;
 use crate::sys::time::Jiffies;
@@ -146,10 +148,15 @@ impl Services {
         demand(self.serial(&id).is_err(), EEXIST, c"the service exists")?;
         let serial = book.last_serial.wrapping_add(1);
         let roster = Entry::empty_roster(&spec)?;
-        let service = Service { id, serial, roster };
-        let service = Arc::new(service, GFP_KERNEL)?;
+        let service = Service {
+            id,
+            serial,
+            roster,
+            _quota: SERVICES.take(director.net())?,
+        };
+        let service = Arc::new(service, GFP_KERNEL_ACCOUNT)?;
         let entry = Entry::new(service.clone(), spec);
-        let node = RBTreeNode::new(serial, entry, GFP_KERNEL)?;
+        let node = RBTreeNode::new(serial, entry, GFP_KERNEL_ACCOUNT)?;
         let others = book.entries.values().map(|entry| &entry.service);
         self.table.insert(&service, others, self.len())?;
         book.last_serial = serial;
@@ -244,7 +251,7 @@ impl Services {
         let kind = addr_type(&director.net(), id.addr);
         check::dest_addr(id.addr, kind, spec)?;
         let serial = self.serial(service)?;
-        let member = book.revive(service, serial, id)?;
+        let member = book.revive(director.net(), service, serial, id)?;
         let (entry, pool) = self.parts(&mut book, director, service)?;
         entry.add(member, spec, pool)?;
         book.trash.remove(*service, id);
@@ -310,6 +317,7 @@ impl Services {
         let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
         let pool = Pool {
             sets: &mut book.sets,
+            net: director.net(),
             range: director.config.lports(),
         };
         Ok((entry, pool))
@@ -408,12 +416,12 @@ impl Book {
 
     /// A destination for the service with number `serial`: the one that was removed lately, with
     /// its connections, or a new one.
-    fn revive(&self, service: &ServiceId, serial: u64, id: DestId) -> Outcome<Member> {
+    fn revive(&self, net: Net, service: &ServiceId, serial: u64, id: DestId) -> Outcome<Member> {
         if let Some(grave) = self.trash.get(*service, id) {
             let zero = (grave.owner == serial).then_some(grave.zero);
             return Ok(Member::new(grave.dest.clone(), zero));
         }
-        let dest = Arc::new(Dest::new(id)?, GFP_KERNEL)?;
+        let dest = Arc::new(Dest::new(net, id)?, GFP_KERNEL_ACCOUNT)?;
         Ok(Member::new(dest, None))
     }
 

@@ -18,6 +18,8 @@ use super::refusal::{refuse, Outcome};
 use super::tree::retain;
 use crate::pool::ports::{words, Ports};
 use crate::sys::lock::BhLock;
+use crate::sys::netns::Net;
+use crate::sys::quota::{Taken, SETS};
 
 /// What a set of ports is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,20 +37,22 @@ pub(super) struct PortKey {
 #[pin_data]
 pub(crate) struct PortSet {
     key: PortKey,
+    _quota: Taken,
     #[pin]
-    ports: BhLock<Ports<KVec<u64>>>,
+    ports: BhLock<Ports<KVVec<u64>>>,
 }
 
 /// All ports of the range, free.
-fn all((min, max): (u16, u16)) -> Result<Ports<KVec<u64>>> {
-    let free = KVec::from_elem(0, words(min, max), GFP_KERNEL)?;
+fn all((min, max): (u16, u16)) -> Result<Ports<KVVec<u64>>> {
+    let free = KVVec::from_elem(0, words(min, max), GFP_KERNEL_ACCOUNT)?;
     Ok(Ports::new(free, min, max))
 }
 
 impl PortSet {
-    fn new(key: PortKey, ports: Ports<KVec<u64>>) -> impl PinInit<Self> {
+    fn new(key: PortKey, quota: Taken, ports: Ports<KVVec<u64>>) -> impl PinInit<Self> {
         pin_init!(Self {
             key,
+            _quota: quota,
             ports <- BhLock::new(ports),
         })
     }
@@ -98,7 +102,12 @@ impl PortSets {
     }
 
     /// The set for `key`; a new one, or one that nobody uses, gets the ports of `range`.
-    pub(super) fn acquire(&mut self, key: PortKey, range: (u16, u16)) -> Outcome<Arc<PortSet>> {
+    pub(super) fn acquire(
+        &mut self,
+        net: Net,
+        key: PortKey,
+        range: (u16, u16),
+    ) -> Outcome<Arc<PortSet>> {
         if let Some(share) = self.0.get_mut(&key) {
             if share.users == 0 {
                 share.set.set_range(range)?;
@@ -113,13 +122,15 @@ impl PortSets {
                 c"another service uses this real server with this local address for other ports: give one of them a local address of its own",
             );
         }
-        let set = Arc::pin_init(PortSet::new(key, all(range)?), GFP_KERNEL)?;
+        let quota = SETS.take(net)?;
+        let set = Arc::pin_init(PortSet::new(key, quota, all(range)?), GFP_KERNEL_ACCOUNT)?;
         let share = Share {
             set: set.clone(),
             users: 1,
             idle: false,
         };
-        self.0.insert(RBTreeNode::new(key, share, GFP_KERNEL)?);
+        self.0
+            .insert(RBTreeNode::new(key, share, GFP_KERNEL_ACCOUNT)?);
         Ok(set)
     }
 

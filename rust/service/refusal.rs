@@ -37,10 +37,10 @@ impl From<AllocError> for Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        let text = if error == ENOMEM {
-            c"out of memory"
-        } else {
-            c"the kernel refused"
+        let text = match error {
+            ENOMEM => c"out of memory",
+            ENOSPC => c"all user namespaces together have as many of these as they may: remove some, and wait for what their connections hold",
+            _ => c"the kernel refused",
         };
         Self { error, text }
     }

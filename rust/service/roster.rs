@@ -13,6 +13,7 @@ use super::id::ServiceId;
 use super::ports::PortSet;
 use super::refusal::{demand, Outcome};
 use crate::sched::{self, Candidate, Change, Flags, Key, Kind};
+use crate::sys::quota::Taken;
 use crate::sys::rcu::{Rcu, RcuCell};
 
 /// A service as the packets see it.
@@ -20,6 +21,7 @@ pub(crate) struct Service {
     pub(crate) id: ServiceId,
     pub(super) serial: u64,
     pub(super) roster: RcuCell<Roster>,
+    pub(super) _quota: Taken,
 }
 
 impl Service {
@@ -45,6 +47,7 @@ pub(crate) struct LocalAddr {
     pub(crate) addr: IpAddr,
     /// Connections refused because no port was left.
     pub(crate) exhausted: AtomicU64,
+    pub(super) _quota: Taken,
 }
 
 /// A local address with its ports towards one destination.
@@ -57,14 +60,14 @@ pub(super) struct Source {
 pub(super) struct Slot {
     pub(super) dest: Arc<Dest>,
     /// Empty unless the method is FULLNAT.
-    pub(super) sources: KVec<Source>,
+    pub(super) sources: KVVec<Source>,
 }
 
 /// A scheduler with its destinations, newest first.
 pub(super) struct Roster {
     kind: Kind,
     flags: Flags,
-    slots: KVec<Slot>,
+    slots: KVVec<Slot>,
     table: KVVec<u32>,
     cursor: AtomicU64,
     /// Which local address is next.
@@ -73,10 +76,10 @@ pub(super) struct Roster {
 
 impl Roster {
     /// Works out the tables for `slots`.
-    pub(super) fn build(kind: Kind, flags: Flags, slots: KVec<Slot>) -> Outcome<Self> {
+    pub(super) fn build(kind: Kind, flags: Flags, slots: KVVec<Slot>) -> Outcome<Self> {
         let len = slots.len();
-        let mut table = KVVec::from_elem(0, sched::table_len(kind, len), GFP_KERNEL)?;
-        let mut scratch = KVVec::from_elem(0, sched::scratch_len(kind, len), GFP_KERNEL)?;
+        let mut table = KVVec::from_elem(0, sched::table_len(kind, len), GFP_KERNEL_ACCOUNT)?;
+        let mut scratch = KVVec::from_elem(0, sched::scratch_len(kind, len), GFP_KERNEL_ACCOUNT)?;
         demand(
             sched::build(kind, &slots, &mut table, &mut scratch).is_ok(),
             EINVAL,

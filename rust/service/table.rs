@@ -32,7 +32,7 @@ pub(super) struct Place {
 type Buckets = KVVec<RcuCell<Bucket>>;
 
 /// The services whose hash leads here.
-type Bucket = KVec<Arc<Service>>;
+type Bucket = KVVec<Arc<Service>>;
 
 impl Table {
     pub(super) fn new() -> Self {
@@ -64,7 +64,7 @@ impl Table {
         let size = size.saturating_mul(2).max(16);
         let buckets = self.spread(Iterator::chain(others, [service]), size)?;
         self.buckets
-            .replace(Some(RcuBox::new(buckets, GFP_KERNEL)?));
+            .replace(Some(RcuBox::new(buckets, GFP_KERNEL_ACCOUNT)?));
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Table {
         new: Option<&Arc<Service>>,
     ) -> Result {
         let len = rcu::read(|rcu| self.bucket(rcu, id).len());
-        let mut bucket = Bucket::with_capacity(len.saturating_add(1), GFP_KERNEL)?;
+        let mut bucket = Bucket::with_capacity(len.saturating_add(1), GFP_KERNEL_ACCOUNT)?;
         rcu::read(|rcu| {
             let kept = self.bucket(rcu, id).iter().filter(|service| keep(service));
             for service in Iterator::chain(kept, new) {
@@ -136,19 +136,19 @@ impl Table {
         services: impl Iterator<Item = &'a Arc<Service>>,
         size: usize,
     ) -> Result<Buckets> {
-        let mut sorted = KVVec::with_capacity(size, GFP_KERNEL)?;
+        let mut sorted = KVVec::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..size {
-            sorted.push(Bucket::new(), GFP_KERNEL)?;
+            sorted.push(Bucket::new(), GFP_KERNEL_ACCOUNT)?;
         }
         for service in services {
             if let Some(bucket) = sorted.get_mut(self.number(&service.id, size)) {
-                bucket.push(service.clone(), GFP_KERNEL)?;
+                bucket.push(service.clone(), GFP_KERNEL_ACCOUNT)?;
             }
         }
-        let mut buckets = Buckets::with_capacity(size, GFP_KERNEL)?;
+        let mut buckets = Buckets::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
         for bucket in sorted {
             let cell = pack(bucket)?.map_or(RcuCell::empty(), RcuCell::new);
-            buckets.push(cell, GFP_KERNEL)?;
+            buckets.push(cell, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(buckets)
     }
@@ -159,5 +159,5 @@ fn pack(bucket: Bucket) -> Result<Option<KBox<RcuBox<Bucket>>>> {
     if bucket.is_empty() {
         return Ok(None);
     }
-    RcuBox::new(bucket, GFP_KERNEL).map(Some)
+    RcuBox::new(bucket, GFP_KERNEL_ACCOUNT).map(Some)
 }

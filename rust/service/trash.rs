@@ -59,7 +59,7 @@ impl Trash {
             zero: member.zero,
             idle: None,
         };
-        if let Ok(node) = RBTreeNode::new(key, grave, GFP_KERNEL) {
+        if let Ok(node) = RBTreeNode::new(key, grave, GFP_KERNEL_ACCOUNT) {
             self.0.insert(node);
         }
     }

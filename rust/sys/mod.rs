@@ -11,6 +11,7 @@ pub(crate) mod netdev;
 pub(crate) mod netns;
 pub(crate) mod once;
 mod prefetch;
+pub(crate) mod quota;
 pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod route;
