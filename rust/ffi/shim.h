@@ -65,6 +65,10 @@ void rlvs_worker_nudge(struct rlvs_worker *worker, unsigned long delay);
 void rlvs_worker_kick(struct rlvs_worker *worker, unsigned long delay);
 void rlvs_worker_stop(struct rlvs_worker *worker);
 
+void rlvs_drop_later(struct callback_head *head,
+		     void (*drop)(struct callback_head *head));
+void rlvs_rcu_barrier(void);
+
 void *rlvs_net_generic(const struct net *net, unsigned int id);
 void rlvs_cond_resched(void);
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory, locks, counters and workers, as rlvs needs them. */
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -210,6 +212,42 @@ void rlvs_worker_stop(struct rlvs_worker *worker)
 {
 	disable_delayed_work_sync(&worker->work);
 	kfree(worker);
+}
+
+/*
+ * What a grace period has freed the way for, but takes long to drop: a worker
+ * does it. A head's next word links it, the other one says how it is dropped.
+ */
+static LLIST_HEAD(large);
+
+static void drop_large(struct work_struct *work)
+{
+	struct llist_node *node = llist_del_all(&large);
+
+	while (node) {
+		struct rcu_head *head = (struct rcu_head *)node;
+
+		node = node->next;
+		head->func(head);
+		cond_resched();
+	}
+}
+
+static DECLARE_WORK(large_work, drop_large);
+
+void rlvs_drop_later(struct callback_head *head,
+		     void (*drop)(struct callback_head *head))
+{
+	head->func = drop;
+	if (llist_add((struct llist_node *)head, &large))
+		queue_work(system_dfl_wq, &large_work);
+}
+
+/* Waits until nothing is left of what was given to RCU. */
+void rlvs_rcu_barrier(void)
+{
+	rcu_barrier();
+	flush_work(&large_work);
 }
 
 void *rlvs_net_generic(const struct net *net, unsigned int id)

@@ -272,7 +272,7 @@ impl Entry {
 
     /// Takes all destinations out, when the service goes.
     pub(super) fn remove_all(&mut self, sets: &mut PortSets, mut each: impl FnMut(Member)) {
-        self.service.roster.replace(None);
+        self.service.roster.replace_large(None);
         for member in core::mem::take(&mut self.members) {
             self.retire(&member, sets);
             each(member);
@@ -405,7 +405,7 @@ impl Entry {
     fn replace(&mut self, mut roster: Roster, change: Change) -> Outcome {
         let present = &self.service.roster;
         rcu::read(|rcu| present.get(rcu).map(|old| roster.follow(old, change)));
-        present.replace(Some(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?));
+        present.replace_large(Some(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?));
         self.generation = self.generation.wrapping_add(1).max(1);
         Ok(())
     }

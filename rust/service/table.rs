@@ -64,7 +64,7 @@ impl Table {
         let size = size.saturating_mul(2).max(16);
         let buckets = self.spread(Iterator::chain(others, [service]), size)?;
         self.buckets
-            .replace(Some(RcuBox::new(buckets, GFP_KERNEL_ACCOUNT)?));
+            .replace_large(Some(RcuBox::new(buckets, GFP_KERNEL_ACCOUNT)?));
         Ok(())
     }
 
@@ -75,7 +75,7 @@ impl Table {
 
     /// Takes all services out.
     pub(super) fn clear(&self) {
-        self.buckets.replace(None);
+        self.buckets.replace_large(None);
     }
 
     /// Visits one service, if there is one at `place` or behind it; returns the next place.

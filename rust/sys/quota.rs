@@ -22,8 +22,8 @@ pub(crate) struct Quota {
     shift: u32,
 }
 
-/// Flows: 16 MB of each GB at the most.
-pub(crate) static FLOWS: Quota = Quota::new(14);
+/// Flows: of 64 or 128 bytes, and their entries.
+pub(crate) static FLOWS: Quota = Quota::new(15);
 /// Services, and tables of flows: a service may have a scheduler's table of 16 kB.
 pub(crate) static SERVICES: Quota = Quota::new(22);
 /// Destinations, with their counters for each processor.

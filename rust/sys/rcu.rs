@@ -70,7 +70,7 @@ pub(crate) struct Barrier;
 impl Drop for Barrier {
     fn drop(&mut self) {
         // SAFETY: The module is unloaded in process context.
-        unsafe { bindings::rcu_barrier() };
+        unsafe { ffi::rlvs_rcu_barrier() };
     }
 }
 
@@ -100,6 +100,23 @@ pub(crate) fn defer<T: Send>(boxed: KBox<RcuBox<T>>) {
     let raw = KBox::into_raw(boxed);
     // SAFETY: `raw` is a live allocation that nobody else frees, and `head` is its own.
     unsafe { bindings::call_rcu(&raw mut (*raw).head, Some(free::<T>)) };
+}
+
+/// Drops `boxed` after a grace period, in process context: it may take a while.
+fn defer_large<T: Send>(boxed: KBox<RcuBox<T>>) {
+    let raw = KBox::into_raw(boxed);
+    // SAFETY: As in `defer`.
+    unsafe { bindings::call_rcu(&raw mut (*raw).head, Some(pass_on::<T>)) };
+}
+
+/// Passes a box whose grace period is over on to a worker.
+///
+/// # Safety
+///
+/// As of [`free`].
+unsafe extern "C" fn pass_on<T>(head: *mut bindings::callback_head) {
+    // SAFETY: By the contract; the head is not in use any more.
+    unsafe { ffi::rlvs_drop_later(head, Some(free::<T>)) };
 }
 
 /// Frees a box whose grace period is over.
@@ -154,14 +171,26 @@ impl<T: Send> RcuCell<T> {
         }
     }
 
+    /// As [`RcuCell::replace`], for what takes a while to drop.
+    pub(crate) fn replace_large(&self, boxed: Option<KBox<RcuBox<T>>>) {
+        if let Some(old) = self.swap(boxed) {
+            defer_large(old);
+        }
+    }
+
     /// Puts `boxed` (or nothing) in place; readers may see the old value until they end.
     pub(crate) fn replace(&self, boxed: Option<KBox<RcuBox<T>>>) {
+        if let Some(old) = self.swap(boxed) {
+            defer(old);
+        }
+    }
+
+    /// Puts `boxed` in place of what is returned, which readers may see still.
+    fn swap(&self, boxed: Option<KBox<RcuBox<T>>>) -> Option<KBox<RcuBox<T>>> {
         let new = boxed.map_or(ptr::null_mut(), KBox::into_raw);
         let old = self.0.swap(new, Ordering::AcqRel);
-        if !old.is_null() {
-            // SAFETY: By the invariant `old` is from `into_raw`; the swap made it ours alone.
-            defer(unsafe { KBox::from_raw(old) });
-        }
+        // SAFETY: By the invariant null or from `into_raw`; the swap made it ours alone.
+        (!old.is_null()).then(|| unsafe { KBox::from_raw(old) })
     }
 }
 
