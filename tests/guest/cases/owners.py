@@ -134,7 +134,7 @@ def failing(cache, percent=100):
 def no_line(t, method, family):
     """No memory for buckets that are full: who finds no place is refused and counted, the others go on, none is lost."""
     ends = Ends(t, method, family, "udp")
-    many = 6000 if method == "nat" else 9000
+    many = 3000 if method == "nat" else 6000
     flows = [ends.flow(1 + n % 200, 5000 + n // 200) for n in range(many)]
     known = ends.flow(201, 4000).open()
     with failing("rlvs_line"):
