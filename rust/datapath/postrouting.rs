@@ -29,8 +29,8 @@ impl<A: Stack> Hook for PostRouting<A> {
     const PRIORITY: i32 = PRIORITY;
 
     fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
-        let ours = packet.facts().marked() && packet.origin(A::V6).interface() != 0;
-        if ours && director.gate.stamp().is_some() {
+        let open = director.gate.stamp().is_some();
+        if open && packet.facts().marked() && packet.origin(A::V6).interface() != 0 {
             look::<A>(director, &mut packet);
         }
         packet.accept()

@@ -91,6 +91,32 @@ static bool refused(const struct sk_buff *skb)
 	       bridged(skb) || merged(skb);
 }
 
+/* As skb_ensure_writable(), without the call where nothing has to be done. */
+static bool writable(struct sk_buff *skb, u32 len)
+{
+	return likely(!skb_cloned(skb) && len <= skb_headlen(skb)) ||
+	       !skb_ensure_writable(skb, len);
+}
+
+static bool fits(const struct sk_buff *skb, u32 mtu)
+{
+	return likely(skb->len <= mtu) || rlvs_skb_fits(skb, mtu);
+}
+
+/*
+ * The packet gets the mark that those had at their end that went the ordinary way;
+ * false: it has another one already.
+ */
+static bool marked(struct sk_buff *skb, u32 mark)
+{
+	if (likely(skb->mark == mark))
+		return true;
+	if (skb->mark)
+		return false;
+	skb->mark = mark;
+	return true;
+}
+
 /*
  * Whether a packet may be changed and go out by @dst, with @spare bytes more, past
  * routing and the other hooks: the kernel would pass it on, it comes from where
@@ -105,16 +131,17 @@ u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
 
 	if (unlikely(refused(skb)))
 		return RLVS_EARLY_REFUSED;
-	if (unlikely(skb->dev->ifindex != origin->iif ||
-		     (skb->mark && skb->mark != origin->mark)))
+	if (unlikely(skb->dev->ifindex != origin->iif))
 		return RLVS_EARLY_INTERFACE;
 	mtu = rlvs_route_check(dst, cookie);
 	if (unlikely(!mtu))
 		return RLVS_EARLY_PATH;
-	if (unlikely(mtu <= spare || !rlvs_skb_fits(skb, mtu - spare)))
+	if (unlikely(mtu <= spare || !fits(skb, mtu - spare)))
 		return RLVS_EARLY_SIZE;
-	if (unlikely(skb_ensure_writable(skb, len)))
+	if (unlikely(!writable(skb, len)))
 		return RLVS_EARLY_REFUSED;
+	if (unlikely(!marked(skb, origin->mark)))
+		return RLVS_EARLY_INTERFACE;
 	return skb->ip_summed == CHECKSUM_PARTIAL ? mtu | RLVS_EARLY_PARTIAL : mtu;
 }
 
@@ -165,14 +192,10 @@ void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
 	pass_on(skb, ip_neigh_gw6(dst->dev, nexthop), false);
 }
 
-/*
- * Counts a packet of @bytes from the client (@out: to it) and hands it over, with
- * the mark that those had at their end that went the ordinary way.
- */
-void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst, u32 mark,
+/* Counts a packet of @bytes from the client (@out: to it) and hands it over. */
+void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
 		     struct rlvs_stats *stats, u32 bytes, bool out)
 {
-	skb->mark = mark;
 	if (out)
 		rlvs_stats_out(stats, bytes);
 	else

@@ -93,17 +93,18 @@ bool rlvs_route_ruled(struct net *net, bool v6)
 bool rlvs_policed(const struct net *net)
 {
 #ifdef CONFIG_XFRM
-	static const u8 dirs[] = { XFRM_POLICY_IN, XFRM_POLICY_OUT,
-				   XFRM_POLICY_FWD };
-	int i;
+	const struct netns_xfrm *xfrm = &net->xfrm;
+	const u8 *otherwise = xfrm->policy_default;
 
-	for (i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (READ_ONCE(net->xfrm.policy_count[dirs[i]]) ||
-		    READ_ONCE(net->xfrm.policy_default[dirs[i]]) !=
-			    XFRM_USERPOLICY_ACCEPT)
-			return true;
-#endif
+	return (READ_ONCE(xfrm->policy_count[XFRM_POLICY_IN]) |
+		READ_ONCE(xfrm->policy_count[XFRM_POLICY_OUT]) |
+		READ_ONCE(xfrm->policy_count[XFRM_POLICY_FWD])) ||
+	       READ_ONCE(otherwise[XFRM_POLICY_IN]) != XFRM_USERPOLICY_ACCEPT ||
+	       READ_ONCE(otherwise[XFRM_POLICY_OUT]) != XFRM_USERPOLICY_ACCEPT ||
+	       READ_ONCE(otherwise[XFRM_POLICY_FWD]) != XFRM_USERPOLICY_ACCEPT;
+#else
 	return false;
+#endif
 }
 
 bool rlvs_route_hold(struct dst_entry *dst)

@@ -54,7 +54,7 @@ pub(crate) fn request_early<A: Stack>(
         return packet.drop();
     }
     let len = packet.len();
-    packet.send_early(origin, path, &flow.dest.stats, len, Side::First)
+    packet.send_early(path, &flow.dest.stats, len, Side::First)
 }
 
 fn age<A: Stack>(packet: &mut Packet<'_>) -> bool {

@@ -8,7 +8,7 @@ use crate::director::Director;
 use crate::flow::ways::Way;
 use crate::flow::Flow;
 use crate::sys::index::Side;
-use crate::sys::route::{has_rules, Path};
+use crate::sys::route::{addr_type, has_rules, AddrType, Path};
 use crate::sys::skb::Packet;
 
 /// A request has come out, which has its route and its last form.
@@ -26,12 +26,14 @@ pub(super) fn request_by<A: Stack>(
     flow: &Flow<A>,
     path: Option<&Path>,
 ) {
-    // Those that follow take the destination's own way: it must be the one that was taken.
-    let known = flow.dest.path.get(packet.rcu());
-    let same = |(path, known): (&Path, &Path)| known.is_direct() && path.same_route(known);
-    if path.zip(known).is_some_and(same) {
-        give(director, packet, flow, Side::First, || Some((0, None)));
-    }
+    give(director, packet, flow, Side::First, || {
+        // What this host itself asks goes by its own rules each time.
+        let foreign = addr_type(&director.net(), flow.request.src.into()) != AddrType::Local;
+        // Those that follow take the destination's own way: it must be the one that was taken.
+        let known = flow.dest.path.get(packet.rcu())?;
+        let same = known.is_direct() && known.same_route(path?);
+        (foreign && same).then_some((0, None))
+    });
 }
 
 /// An answer has come out, which has its route and its last form.
@@ -63,10 +65,13 @@ fn give<A: Stack>(
     side: Side,
     leaves: impl FnOnce() -> Option<(u8, Option<Path>)>,
 ) {
-    let (rcu, origin) = (packet.rcu(), packet.origin(A::V6));
-    let Some(stamp) = director.gate.stamp().filter(|_| origin.interface() != 0) else {
+    let Some(stamp) = director.gate.stamp() else {
         return;
     };
+    let (rcu, origin) = (packet.rcu(), packet.origin(A::V6));
+    if origin.interface() == 0 {
+        return;
+    }
     let present = director.ways.get(rcu, flow.ticket(side));
     if present.is_some_and(|way| way.has(stamp) && !way.is_stale()) {
         return;

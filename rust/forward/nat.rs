@@ -111,7 +111,7 @@ pub(crate) fn translate_early<A: Stack>(
         return packet.drop();
     }
     let len = packet.len();
-    packet.send_early(origin, path, &flow.dest.stats, len, side)
+    packet.send_early(path, &flow.dest.stats, len, side)
 }
 
 /// A real server's packet, past the other hooks.

@@ -83,7 +83,7 @@ pub(crate) fn request_early<A: Stack>(
     if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();
     }
-    packet.send_early(origin, path, &flow.dest.stats, len, Side::First)
+    packet.send_early(path, &flow.dest.stats, len, Side::First)
 }
 
 /// Takes one from the TTL; returns what the outer header takes from the packet.

@@ -506,18 +506,11 @@ impl<'a> Packet<'a> {
     /// Counts it as one of `bytes`, by `side`, and hands it to the neighbour that `path` and its
     /// destination name, past the other hooks.
     #[inline(always)]
-    pub(crate) fn send_early(
-        self,
-        origin: &Origin,
-        path: &Path,
-        stats: &Stats,
-        bytes: u32,
-        side: Side,
-    ) -> Verdict {
-        let (mark, out) = (origin.mark(), side == Side::Second);
+    pub(crate) fn send_early(self, path: &Path, stats: &Stats, bytes: u32, side: Side) -> Verdict {
+        let out = side == Side::Second;
         // SAFETY: Valid and ours by the invariant, given away here, as is the path's family;
         // the path and the counters live as long as the read side.
-        unsafe { ffi::rlvs_early_send(self.raw(), path.dst(), mark, stats.as_ptr(), bytes, out) };
+        unsafe { ffi::rlvs_early_send(self.raw(), path.dst(), stats.as_ptr(), bytes, out) };
         STOLEN
     }
 
