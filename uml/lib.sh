@@ -67,7 +67,8 @@ module() {
 	inside make -s -C "/uml/$1" "${uml_options[@]}" M="/src/$2" MO="/src/$3" modules
 }
 
-# Boots kernel $1 with memory $2 and init $3; what the guest says comes out, the console goes to $4.
+# Boots kernel $1 with memory $2 and init $3; what the guest says comes out, the console goes to $4. Two hours end a hang.
 boot() {
+	local record=(timeout --kill-after=5 7200 "${record[@]}")
 	inside /src/uml/boot.sh "/uml/$1/linux" "$2" "$3" 2>"$4" | sed -u 's/\r$//'
 }
