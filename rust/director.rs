@@ -13,6 +13,7 @@ use crate::flow::gate::Gate;
 use crate::flow::ways::Ways;
 use crate::flow::FlowTable;
 use crate::service::{Services, SWEEP_INTERVAL};
+use crate::state::rank::Kind;
 use crate::sys::hook::Point;
 use crate::sys::netdev::Departures;
 use crate::sys::netns::{self, Net, PerNet};
@@ -91,6 +92,32 @@ impl Late {
     }
 }
 
+/// Known connections that gave way to new ones, by what they were.
+#[derive(Default)]
+pub(crate) struct Displaced {
+    /// Closed or reset.
+    pub(crate) over: AtomicU64,
+    /// A SYN that nothing followed.
+    pub(crate) half_open: AtomicU64,
+    /// UDP that nobody had answered.
+    pub(crate) one_way: AtomicU64,
+    /// Neither end was known to be there.
+    pub(crate) unconfirmed: AtomicU64,
+}
+
+impl Displaced {
+    /// Counts one; says how many of its kind that makes.
+    pub(crate) fn count(&self, kind: Kind) -> u64 {
+        let counter = match kind {
+            Kind::Closed | Kind::TimeWait | Kind::Leaving => &self.over,
+            Kind::HalfOpen => &self.half_open,
+            Kind::OneWay => &self.one_way,
+            Kind::Unconfirmed => &self.unconfirmed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}
+
 /// What a network namespace has of rlvs; fields stand in drop order.
 #[pin_data]
 pub(crate) struct Director {
@@ -114,6 +141,8 @@ pub(crate) struct Director {
     pub(crate) late: Late,
     /// New connections that were turned away.
     pub(crate) drops: Drops,
+    /// Connections that gave way to them.
+    pub(crate) displaced: Displaced,
     /// What the families' tables have of the quota.
     tables: [Once<Taken>; 2],
     /// The time-outs have changed: every flow is to be looked at.
@@ -224,6 +253,7 @@ impl PerNet for Director {
             gate <- Gate::new(),
             late,
             drops: Drops::default(),
+            displaced: Displaced::default(),
             tables: [const { Once::empty() }; 2],
             retimed: AtomicBool::new(false),
             runs: AtomicU64::new(0),

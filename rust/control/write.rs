@@ -153,7 +153,7 @@ pub(super) fn timeouts(m: &mut Message<'_>, timeouts: &Timeouts) -> Result {
 /// The whole.
 pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
     let buckets = u32::try_from(director.buckets()).unwrap_or(u32::MAX);
-    let drops = &director.drops;
+    let (drops, displaced) = (&director.drops, &director.displaced);
     m.u32(info::VERSION, IPVS_VERSION)?;
     m.u32(info::CONN_TAB_SIZE, buckets)?;
     m.u64(info::CONNS, director.conns())?;
@@ -161,6 +161,14 @@ pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
     m.u64(info::DROP_LIMIT, drops.limit.load(Ordering::Relaxed))?;
     m.u64(info::DROP_PORTS, drops.ports.load(Ordering::Relaxed))?;
     m.u64(info::DROP_NOMEM, drops.nomem.load(Ordering::Relaxed))?;
+    for (kind, counter) in [
+        (info::DISPLACED_OVER, &displaced.over),
+        (info::DISPLACED_HALF_OPEN, &displaced.half_open),
+        (info::DISPLACED_ONE_WAY, &displaced.one_way),
+        (info::DISPLACED_UNCONFIRMED, &displaced.unconfirmed),
+    ] {
+        m.u64(kind, counter.load(Ordering::Relaxed))?;
+    }
     m.str(info::MODULE_VERSION, VERSION)?;
     m.u32(info::EARLY, early_state(director))?;
     m.nest(info::LATE, |m| {

@@ -17,6 +17,7 @@ pub(crate) mod local_in;
 pub(crate) mod local_out;
 pub(crate) mod postrouting;
 pub(crate) mod prerouting;
+pub(crate) mod room;
 pub(crate) mod schedule;
 
 /// The hooks of IPv4.

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{known, Stack};
+use super::{known, room, Stack};
 use crate::director::Director;
 use crate::flow::{Extra, Flow, Key};
 use crate::packet::{proto, Context, Tuple};
@@ -12,6 +12,7 @@ use crate::sched;
 use crate::service::{Local, Pick, Service};
 use crate::state::tcp;
 use crate::sys::index::Refused;
+use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
@@ -59,18 +60,14 @@ fn begin<A: Stack>(
         packet.icmp(A::V6, Icmp::PortUnreachable);
         return packet.drop();
     };
-    if at_limit(director) {
+    if !room::for_flow(director, rcu) {
         return refuse(packet, &director.drops.limit);
     }
     let link = packet.link(A::V6);
-    match make_flow(context, &pick, link) {
+    match make_flow(director, rcu, context, &pick, link) {
         Some(flow) => enter(director, packet, context, flow),
         None => refuse(packet, &director.drops.ports),
     }
-}
-
-fn at_limit(director: &Director) -> bool {
-    director.is_full()
 }
 
 fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
@@ -80,7 +77,13 @@ fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
 
 /// The flow from the packet's addresses to the picked destination.
 #[inline(always)]
-fn make_flow<A: Stack>(context: &Context<A>, pick: &Pick<'_>, link: u32) -> Option<Flow<A>> {
+fn make_flow<A: Stack>(
+    director: &Director,
+    rcu: &Rcu,
+    context: &Context<A>,
+    pick: &Pick<'_>,
+    link: u32,
+) -> Option<Flow<A>> {
     let request = context.tuple;
     let dest = pick.dest;
     let method = dest.method();
@@ -98,7 +101,8 @@ fn make_flow<A: Stack>(context: &Context<A>, pick: &Pick<'_>, link: u32) -> Opti
     };
     let mut ports = None;
     if u32::from(method) == fwd::FULLNAT {
-        let Local { addr, port, set } = pick.local()?;
+        let (rip, proto) = ((rip, dport), context.proto);
+        let Local { addr, port, set } = room::port(director, rcu, pick, rip, proto)?;
         reply.dst = A::of(addr)?;
         reply.dport = port;
         ports = Some(set);

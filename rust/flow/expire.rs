@@ -56,15 +56,23 @@ impl<A: Family> FlowTable<A> {
         }
     }
 
-    /// Takes a flow out, unless somebody else has.
-    pub(crate) fn remove(&self, rcu: &Rcu, flow: &Flow<A>) {
-        if self.0.remove(rcu, flow) {
+    /// Takes a flow out; false if somebody else has.
+    ///
+    /// Its local port is free at once, though others may still hold the flow. They may send one
+    /// more packet of it, as if that had been late on its way; none finds the flow any more, as
+    /// both its keys are out of the index before its port can be handed out, and an answer to
+    /// that port belongs to whoever has it then.
+    pub(crate) fn remove(&self, rcu: &Rcu, flow: &Flow<A>) -> bool {
+        let removed = self.0.remove(rcu, flow);
+        if removed {
             self.release(flow);
         }
+        removed
     }
 
-    /// Ends the part in its destination's load that a flow had.
+    /// Gives back what a flow had that was taken out.
     fn release(&self, flow: &Flow<A>) {
+        flow.give_port();
         self.1.sub(1);
         let dest = &flow.dest;
         if flow.end() {

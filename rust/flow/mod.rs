@@ -3,7 +3,7 @@
 //! Flows: the connections that are known, and their table.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -22,6 +22,7 @@ use crate::sys::slab::Pool;
 use crate::sys::time::{Jiffies, HZ};
 use crate::wire::uapi::fwd;
 
+pub(crate) mod evict;
 pub(crate) mod expire;
 pub(crate) mod gate;
 pub(crate) mod list;
@@ -105,6 +106,8 @@ pub(crate) struct Flow<A> {
 pub(crate) struct Extra {
     /// Where the local port came from (FULLNAT).
     ports: Option<Arc<PortSet>>,
+    /// The port went back there.
+    given: AtomicBool,
     /// The interface that answers must go back to, if the client's address does not tell; or 0.
     link: u32,
     /// When connection tracking last saw a packet of each side (FULLNAT).
@@ -126,6 +129,7 @@ impl Extra {
         let set = ports.clone();
         let extra = Self {
             ports,
+            given: AtomicBool::new(false),
             link,
             shown: Default::default(),
         };
@@ -221,18 +225,26 @@ impl<A: Family> Flow<A> {
 
     /// Whether both ends are known to be there: the server has answered and the client has
     /// gone on, or, where answers do not come by here, more than eight packets came.
-    #[expect(dead_code, reason = "who gives way at a limit will be decided by it")]
     pub(crate) fn confirmed(&self) -> bool {
         self.seen.load(Ordering::Relaxed) & CONFIRMED != 0
     }
 
     /// Notes a packet as long as the flow is not confirmed.
+    ///
+    /// Whoever sends from a stranger's address does not keep the mark: a server resets a
+    /// connection whose SYN-ACK was acknowledged wrongly, which takes the mark away, and one
+    /// that is reset is the first to give way. A SYN that is repeated acknowledges nothing.
     #[inline(never)]
-    fn notice(&self, side: Side, seen: u8) {
+    fn notice(&self, side: Side, seen: u8, flags: u8) {
+        let tcp = self.proto == proto::TCP;
         match (side, self.translates()) {
+            (Side::Second, _) if tcp && tcp::resets(flags) => {}
             (Side::Second, _) => self.note(ANSWERED),
+            (Side::First, true) if tcp && !tcp::goes_on(flags) => {}
             (Side::First, true) if seen & ANSWERED != 0 => self.note(CONFIRMED),
             (Side::First, true) => {}
+            // Of its SYNs only the first counts.
+            (Side::First, false) if tcp && seen & COUNT != 0 && !tcp::goes_on(flags) => {}
             (Side::First, false) if seen & COUNT >= BELIEVED => self.note(CONFIRMED),
             // Two at a time may count as one.
             (Side::First, false) => self.seen.store(seen.wrapping_add(1), Ordering::Relaxed),
@@ -254,14 +266,14 @@ impl<A: Family> Flow<A> {
     pub(crate) fn touch(&self, side: Side, flags: u8) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
         if seen & CONFIRMED == 0 {
-            self.notice(side, seen);
+            self.notice(side, seen, flags);
         }
         let now = Jiffies::now();
         let state = self.state.load(Ordering::Relaxed);
         let next = self.next_state(state, side, flags);
         let refresh = next != state || now.since(self.stamp()).0 >= HZ;
         if refresh {
-            self.enter(state, next, now);
+            self.enter(state, next, side, now);
         }
         refresh
     }
@@ -286,7 +298,7 @@ impl<A: Family> Flow<A> {
 
     /// Changes the state, unless another processor did at the same time.
     #[inline(never)]
-    fn enter(&self, old: u8, new: u8, now: Jiffies) {
+    fn enter(&self, old: u8, new: u8, side: Side, now: Jiffies) {
         let swap = self
             .state
             .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
@@ -294,6 +306,10 @@ impl<A: Family> Flow<A> {
             return;
         }
         self.stamp.store(now.0, Ordering::Relaxed);
+        if side == Side::Second && old != new && new == State::Close as u8 {
+            // The server does not know this connection, whatever its client seems to say.
+            self.seen.fetch_and(!CONFIRMED, Ordering::Relaxed);
+        }
         let (was, is) = (self.counts_as_active(old), self.counts_as_active(new));
         if was != is {
             self.dest.set_active(is);
@@ -401,13 +417,22 @@ impl<A: Family> Flow<A> {
     }
 }
 
-impl<A> Drop for Flow<A> {
-    fn drop(&mut self) {
+impl<A> Flow<A> {
+    /// Gives the local port back where it came from, the first time only.
+    fn give_port(&self) {
         if let Some(extra) = &self.extra {
-            if let Some(ports) = &extra.ports {
+            if let (Some(ports), false) = (&extra.ports, extra.given.swap(true, Ordering::Relaxed))
+            {
                 ports.give(self.reply.dport);
             }
         }
+    }
+}
+
+impl<A> Drop for Flow<A> {
+    /// It may never have been in the table, or go with it.
+    fn drop(&mut self) {
+        self.give_port();
     }
 }
 

@@ -88,6 +88,27 @@ impl<W: DerefMut<Target = [u64]>> Ports<W> {
         }
     }
 
+    /// The port `steps` after the cursor, if it is handed out; from the range's start when its end is reached.
+    ///
+    /// While no port is free, the port at the cursor is the one handed out longest ago, and so on.
+    pub(crate) fn eldest(&self, steps: u16) -> Option<u16> {
+        let port = self.ahead(steps)?;
+        (!self.is_free(port)).then_some(port)
+    }
+
+    /// Moves the cursor on by so many ports.
+    pub(crate) fn pass(&mut self, steps: u16) {
+        self.cursor = self.ahead(steps).unwrap_or(self.cursor);
+    }
+
+    /// The port `steps` after the cursor, round the range; [`None`] without ports.
+    fn ahead(&self, steps: u16) -> Option<u16> {
+        let size = u32::from(self.max.checked_sub(self.min)?) + 1;
+        let at = self.cursor.saturating_sub(self.min);
+        let steps = u32::from(at).wrapping_add(steps.into()).checked_rem(size)?;
+        self.min.checked_add(u16::try_from(steps).ok()?)
+    }
+
     /// How many ports are handed out.
     pub(crate) fn used(&self) -> u32 {
         self.used
@@ -273,6 +294,47 @@ mod tests {
         assert_eq!(ports.take(), Some(10));
         ports.give(10);
         assert_eq!(take_all(&mut ports), [11, 12, 13, 10]);
+    }
+
+    #[test]
+    fn the_eldest_come_in_the_order_of_their_handing_out() {
+        for (min, max) in [(10, 13), (63, 66), (65_532, 65_535), (0, 4)] {
+            let mut ports = ports(min, max);
+            let mut out = take_all(&mut ports);
+            for turn in 0..10 {
+                let eldest: Vec<_> = (0..4).filter_map(|n| ports.eldest(n)).collect();
+                assert_eq!(eldest, out, "{min}-{max}, turn {turn}");
+                ports.give(eldest[0]);
+                assert_eq!(ports.eldest(0), None);
+                assert_eq!(ports.take(), Some(eldest[0]));
+                out.rotate_left(1);
+            }
+        }
+    }
+
+    #[test]
+    fn those_that_are_passed_by_come_again_after_a_round() {
+        let mut ports = ports(10, 19);
+        take_all(&mut ports);
+        let seen: Vec<_> = (0..5)
+            .flat_map(|_| {
+                let four = [0, 1, 2, 3].map(|steps| ports.eldest(steps).unwrap());
+                ports.pass(4);
+                four
+            })
+            .collect();
+        assert_eq!(seen[..10], (10..20).collect::<Vec<_>>());
+        assert_eq!(seen[10..], seen[..10]);
+        // Another one than the eldest gives way: the search goes on behind it.
+        ports.give(17);
+        assert_eq!((ports.take(), ports.eldest(0)), (Some(17), Some(18)));
+    }
+
+    #[test]
+    fn without_ports_none_is_the_eldest() {
+        let mut ports = ports(2_000, 1_000);
+        ports.pass(3);
+        assert_eq!(ports.eldest(0), None);
     }
 
     #[test]

@@ -39,7 +39,7 @@ use crate::sys::time::Jiffies;
 pub(crate) use self::dest::{Dest, DestSpec};
 pub(crate) use self::entry::{Entry, Member, ServiceSpec};
 pub(crate) use self::id::{DestId, ServiceId};
-pub(crate) use self::ports::PortSet;
+pub(crate) use self::ports::{Held, PortSet};
 pub(crate) use self::refusal::{Outcome, Refusal};
 pub(crate) use self::roster::{Local, LocalAddr, Pick, Service};
 

@@ -39,45 +39,102 @@ pub(crate) struct PortSet {
     key: PortKey,
     _quota: Taken,
     #[pin]
-    ports: BhLock<Ports<KVVec<u64>>>,
+    ports: BhLock<Store>,
 }
 
-/// All ports of the range, free.
-fn all((min, max): (u16, u16)) -> Result<Ports<KVVec<u64>>> {
-    let free = KVVec::from_elem(0, words(min, max), GFP_KERNEL_ACCOUNT)?;
-    Ok(Ports::new(free, min, max))
+/// How many of a set's ports are looked at for one that may be taken away.
+pub(super) const LOOK: usize = 8;
+
+/// A local port that is handed out.
+pub(crate) struct Held {
+    /// Host order.
+    pub(crate) port: u16,
+    /// The port at the real server that it talks to.
+    pub(crate) peer: u16,
 }
 
-impl PortSet {
-    fn new(key: PortKey, quota: Taken, ports: Ports<KVVec<u64>>) -> impl PinInit<Self> {
-        pin_init!(Self {
-            key,
-            _quota: quota,
-            ports <- BhLock::new(ports),
+/// Ports, and for sets of all ports at the real server, to which of them each was handed out.
+struct Store {
+    ports: Ports<KVVec<u64>>,
+    first: u16,
+    peers: KVVec<u16>,
+}
+
+impl Store {
+    /// All ports of the range, free.
+    fn new(key: &PortKey, (min, max): (u16, u16)) -> Result<Self> {
+        let free = KVVec::from_elem(0, words(min, max), GFP_KERNEL_ACCOUNT)?;
+        let peers = match (key.port, max.checked_sub(min)) {
+            (0, Some(span)) => usize::from(span).saturating_add(1),
+            _ => 0,
+        };
+        Ok(Self {
+            ports: Ports::new(free, min, max),
+            first: min,
+            peers: KVVec::from_elem(0, peers, GFP_KERNEL_ACCOUNT)?,
         })
     }
 
-    /// The next free port, host order.
-    pub(super) fn take(&self) -> Option<u16> {
-        self.ports.with(Ports::take)
+    fn take(&mut self, peer: u16) -> Option<u16> {
+        let port = self.ports.take()?;
+        let index = usize::from(port.saturating_sub(self.first));
+        if let Some(place) = self.peers.get_mut(index) {
+            *place = peer;
+        }
+        Some(port)
+    }
+
+    fn held(&self, steps: usize, named: u16) -> Option<Held> {
+        let port = self.ports.eldest(u16::try_from(steps).ok()?)?;
+        let index = usize::from(port.saturating_sub(self.first));
+        let peer = self.peers.get(index).copied().unwrap_or(named);
+        Some(Held { port, peer })
+    }
+}
+
+impl PortSet {
+    fn new(key: PortKey, quota: Taken, store: Store) -> impl PinInit<Self> {
+        pin_init!(Self {
+            key,
+            _quota: quota,
+            ports <- BhLock::new(store),
+        })
+    }
+
+    /// The next free port, host order, for a connection to port `peer` at the real server.
+    pub(super) fn take(&self, peer: u16) -> Option<u16> {
+        self.ports.with(|store| store.take(peer))
     }
 
     /// Gives back a port when its connection is gone.
     pub(crate) fn give(&self, port: u16) {
-        self.ports.with(|ports| ports.give(port));
+        self.ports.with(|store| store.ports.give(port));
+    }
+
+    /// The ports that were handed out longest ago; some of the places may be empty.
+    pub(super) fn eldest(&self) -> [Option<Held>; LOOK] {
+        let named = self.key.port;
+        self.ports
+            .with(|store| core::array::from_fn(|steps| store.held(steps, named)))
+    }
+
+    /// Lets [`Self::eldest`] go on behind those that it gave last.
+    pub(super) fn pass_by(&self) {
+        // CAST: LOOK is small.
+        self.ports.with(|store| store.ports.pass(LOOK as u16));
     }
 
     /// How many ports are taken.
     pub(super) fn used(&self) -> u32 {
-        self.ports.with(|ports| ports.used())
+        self.ports.with(|store| store.ports.used())
     }
 
     /// Sets the range, unless a port is taken.
     fn set_range(&self, range: (u16, u16)) -> Result {
-        let mut fresh = all(range)?;
-        self.ports.with(|ports| {
-            if ports.used() == 0 {
-                swap(ports, &mut fresh);
+        let mut fresh = Store::new(&self.key, range)?;
+        self.ports.with(|store| {
+            if store.ports.used() == 0 {
+                swap(store, &mut fresh);
             }
         });
         Ok(())
@@ -123,7 +180,8 @@ impl PortSets {
             );
         }
         let quota = SETS.take(net)?;
-        let set = Arc::pin_init(PortSet::new(key, quota, all(range)?), GFP_KERNEL_ACCOUNT)?;
+        let store = Store::new(&key, range)?;
+        let set = Arc::pin_init(PortSet::new(key, quota, store), GFP_KERNEL_ACCOUNT)?;
         let share = Share {
             set: set.clone(),
             users: 1,

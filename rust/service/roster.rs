@@ -10,7 +10,7 @@ use kernel::sync::Arc;
 
 use super::dest::Dest;
 use super::id::ServiceId;
-use super::ports::PortSet;
+use super::ports::{Held, PortSet};
 use super::refusal::{demand, Outcome};
 use crate::sched::{self, Candidate, Change, Flags, Key, Kind};
 use crate::sys::quota::Taken;
@@ -133,29 +133,52 @@ pub(crate) struct Local {
     pub(crate) set: Arc<PortSet>,
 }
 
-impl Pick<'_> {
-    /// Takes a local port for FULLNAT, the service's local addresses serving in turn. `None`:
-    /// all of them are exhausted, which is counted.
-    pub(crate) fn local(&self) -> Option<Local> {
+/// How many of a service's local addresses are looked at for a port that may be taken away.
+const LOOK: usize = 4;
+
+impl<'a> Pick<'a> {
+    /// Takes a local port for FULLNAT towards port `peer` at the real server, the service's
+    /// local addresses serving in turn. `None`: there is none left on any of them.
+    pub(crate) fn local(&self, peer: u16) -> Option<Local> {
         // CAST: an index may wrap around.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
-        let start = turn.checked_rem(self.sources.len())?;
-        let (before, after) = self.sources.split_at_checked(start)?;
-        let local = Iterator::chain(after.iter(), before).find_map(Source::take);
-        if local.is_none() {
-            for source in self.sources {
-                source.local.exhausted.fetch_add(1, Ordering::Relaxed);
+        self.sources(turn).find_map(|source| source.take(peer))
+    }
+
+    /// Shows to `f`, of some local addresses, the ports that were handed out longest ago. If it
+    /// says no to all of an address, others of that come next time.
+    pub(crate) fn eldest(&self, mut f: impl FnMut(IpAddr, Held) -> bool) {
+        // CAST: an index may wrap around.
+        let turn = self.turn.load(Ordering::Relaxed) as usize;
+        for source in self.sources(turn).take(LOOK) {
+            let held = source.ports.eldest().into_iter().flatten();
+            // All are looked at, whatever `f` says to the first.
+            if !held.fold(false, |any, held| f(source.local.addr, held) | any) {
+                source.ports.pass_by();
             }
         }
-        local
+    }
+
+    /// Counts a connection that gets no port.
+    pub(crate) fn exhausted(&self) {
+        for source in self.sources {
+            source.local.exhausted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// All local addresses, from number `turn` on.
+    fn sources(&self, turn: usize) -> impl Iterator<Item = &'a Source> {
+        let start = turn.checked_rem(self.sources.len()).unwrap_or(0);
+        let (before, after) = self.sources.split_at_checked(start).unwrap_or_default();
+        Iterator::chain(after.iter(), before)
     }
 }
 
 impl Source {
-    fn take(&self) -> Option<Local> {
+    fn take(&self, peer: u16) -> Option<Local> {
         Some(Local {
             addr: self.local.addr,
-            port: self.ports.take()?,
+            port: self.ports.take(peer)?,
             set: self.ports.clone(),
         })
     }

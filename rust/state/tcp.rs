@@ -43,7 +43,7 @@ pub(crate) enum State {
 }
 
 /// Every state at the index of its number.
-const ALL: [State; STATES] = [
+pub(super) const ALL: [State; STATES] = [
     State::None,
     State::Established,
     State::SynSent,
@@ -182,6 +182,18 @@ pub(crate) fn next(state: State, flags: u8, direction: Direction) -> State {
         .and_then(|row| row.get(usize::from(state as u8)))
         .copied()
         .unwrap_or(State::Close)
+}
+
+/// Whether a segment with `flags` goes on with a connection that its sender takes for open.
+#[inline]
+pub(crate) fn goes_on(flags: u8) -> bool {
+    flags & (ACK | SYN | RST) == ACK
+}
+
+/// Whether a segment with `flags` resets the connection.
+#[inline]
+pub(crate) fn resets(flags: u8) -> bool {
+    flags & RST != 0
 }
 
 /// Whether a segment with `flags` may open a flow: a SYN that is no RST.
@@ -347,6 +359,15 @@ mod tests {
             State::FinWait,
         ];
         assert_eq!(walk(&steps), states);
+    }
+
+    #[test]
+    fn only_an_acknowledgement_goes_on() {
+        for flags in 0..=u8::MAX {
+            let expected = flags & ACK != 0 && flags & SYN == 0 && !resets(flags);
+            assert_eq!(goes_on(flags), expected);
+        }
+        assert!(goes_on(ACK | FIN) && !goes_on(SYN) && !goes_on(SYN | ACK) && !goes_on(RST | ACK));
     }
 
     #[test]

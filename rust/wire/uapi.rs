@@ -287,6 +287,14 @@ pub mod info {
     pub const DROP_NOMEM: u16 = 68;
     /// String, the version of this module.
     pub const MODULE_VERSION: u16 = 69;
+    /// u64, closed connections that gave way to new ones, at [`CONN_MAX`] or without a port.
+    pub const DISPLACED_OVER: u16 = 70;
+    /// u64, half-open connections that gave way.
+    pub const DISPLACED_HALF_OPEN: u16 = 71;
+    /// u64, unanswered UDP that gave way.
+    pub const DISPLACED_ONE_WAY: u16 = 72;
+    /// u64, connections that gave way whose ends were not known to be there.
+    pub const DISPLACED_UNCONFIRMED: u16 = 73;
     /// u32, [`super::early`]: whether the early path is on.
     pub const EARLY: u16 = 80;
     /// Nest of [`super::late`].

@@ -35,10 +35,12 @@ mod due;
 mod end;
 mod grow;
 mod locks;
+mod sample;
 mod scan;
 mod table;
 
 pub(crate) use self::due::NOTED;
+pub(crate) use self::sample::SAMPLE;
 pub(crate) use self::scan::{Judge, Position};
 pub(crate) use self::table::open_lines;
 

@@ -232,6 +232,14 @@ pub struct Info {
     pub drop_ports: u64,
     /// New connections refused for want of memory.
     pub drop_nomem: u64,
+    /// Closed connections that gave way to new ones.
+    pub displaced_over: u64,
+    /// Half-open connections that gave way.
+    pub displaced_half_open: u64,
+    /// Unanswered UDP that gave way.
+    pub displaced_one_way: u64,
+    /// Connections that gave way whose ends were not known to be there.
+    pub displaced_unconfirmed: u64,
     /// How often the upkeep of the network namespace has run.
     pub upkeep_runs: u64,
     pub module_version: String,
@@ -253,6 +261,10 @@ impl Info {
             drop_limit: fields.count(info::DROP_LIMIT)?,
             drop_ports: fields.count(info::DROP_PORTS)?,
             drop_nomem: fields.count(info::DROP_NOMEM)?,
+            displaced_over: fields.count(info::DISPLACED_OVER)?,
+            displaced_half_open: fields.count(info::DISPLACED_HALF_OPEN)?,
+            displaced_one_way: fields.count(info::DISPLACED_ONE_WAY)?,
+            displaced_unconfirmed: fields.count(info::DISPLACED_UNCONFIRMED)?,
             upkeep_runs: fields.count(info::UPKEEP_RUNS)?,
             module_version: fields.text(info::MODULE_VERSION)?,
             early: fields.u32(info::EARLY)?,

@@ -208,6 +208,11 @@ pub fn info(info: &Info) -> String {
         ("  at the most", info.drop_limit),
         ("  no local port left", info.drop_ports),
         ("  no memory", info.drop_nomem),
+        ("connections that gave way to new ones:", 0),
+        ("  closed", info.displaced_over),
+        ("  half-open", info.displaced_half_open),
+        ("  one-way UDP", info.displaced_one_way),
+        ("  unconfirmed", info.displaced_unconfirmed),
     ];
     let rows = rows.map(|(name, value)| match name.ends_with(':') {
         true => format!("{name}\n"),

@@ -254,6 +254,11 @@ fn the_other_listings_as_json() {
         (&info["refused_ports"], &info["module_version"]),
         (&2.into(), &"0.1.0".into())
     );
+    let displaced = ["over", "half_open", "one_way", "unconfirmed"];
+    assert_eq!(
+        displaced.map(|kind| &info[format!("displaced_{kind}")]),
+        [4, 5, 6, 7].map(serde_json::Value::from).each_ref()
+    );
     let early = (
         &info["early_path"],
         &info["early"]["syn"],

@@ -312,7 +312,7 @@ fn timeouts_are_one_line() {
 }
 
 #[test]
-fn the_module_tells_of_refused_connections() {
+fn the_module_tells_of_refused_and_displaced_connections() {
     let printed = info(&Info {
         version: 0x01_02_01,
         table_size: 4096,
@@ -321,6 +321,10 @@ fn the_module_tells_of_refused_connections() {
         drop_limit: 1,
         drop_ports: 2,
         drop_nomem: u64::MAX,
+        displaced_over: 3,
+        displaced_half_open: 4,
+        displaced_one_way: 5,
+        displaced_unconfirmed: 6,
         upkeep_runs: 7,
         module_version: "0.1.0".to_owned(),
         early: 2,
@@ -335,6 +339,11 @@ new connections refused:
   at the most                                1
   no local port left                         2
   no memory               18446744073709551615
+connections that gave way to new ones:
+  closed                                     3
+  half-open                                  4
+  one-way UDP                                5
+  unconfirmed                                6
 early path: off: there are IPsec policies, which each packet is shown to
 packets of known connections that did not take it:
   SYN                                        1

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Room for a new connection where there is none: somebody gives way, if anybody may.
+
+use core::net::IpAddr;
+
+use super::Stack;
+use crate::director::Director;
+use crate::flow::evict::Worst;
+use crate::flow::Key;
+use crate::packet::Tuple;
+use crate::service::{Held, Local, Pick};
+use crate::state::rank::{shares, Kind};
+use crate::sys::index::SAMPLE;
+use crate::sys::rcu::Rcu;
+
+/// How often another processor may be faster with the victim or with its port.
+const TRIES: usize = 3;
+/// After so many that gave way the worker is woken.
+const OFTEN: u64 = 1 << 14;
+
+/// Whether there is room for one more flow; if there is none, one gives way, if it may.
+#[inline(always)]
+pub(crate) fn for_flow(director: &Director, rcu: &Rcu) -> bool {
+    !director.is_full() || make(director, rcu)
+}
+
+#[inline(never)]
+fn make(director: &Director, rcu: &Rcu) -> bool {
+    if !displace_any(director, rcu) {
+        return false;
+    }
+    // Another one, so that the number falls to a limit that was lowered.
+    if director.is_full() {
+        displace_any(director, rcu);
+    }
+    true
+}
+
+/// Removes one flow of either family.
+fn displace_any(director: &Director, rcu: &Rcu) -> bool {
+    let (v4, v6) = (&director.flows4, &director.flows6);
+    let (share4, share6) = shares(SAMPLE, v4.len(), v6.len());
+    for (share4, share6) in [(share4, share6), (SAMPLE, SAMPLE)] {
+        let (worst4, worst6) = (v4.draw(rcu, share4), v6.draw(rcu, share6));
+        let first = match (worst4.rank(), worst6.rank()) {
+            (Some(rank4), Some(rank6)) => rank4 <= rank6,
+            (rank4, _) => rank4.is_some(),
+        };
+        let gone = match first {
+            true => v4.displace(rcu, &worst4),
+            false => v6.displace(rcu, &worst6),
+        };
+        if count(director, gone) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Counts a flow that gave way, if one did.
+fn count(director: &Director, gone: Option<Kind>) -> bool {
+    if let Some(kind) = gone {
+        // Their memory is not free before the worker looks after it.
+        if director.displaced.count(kind) % OFTEN == 0 {
+            director.wake_worker();
+        }
+    }
+    gone.is_some()
+}
+
+/// A local port towards the real server's address and port `rip`; if there is none, one of
+/// those that have had theirs longest gives way, if it may.
+pub(crate) fn port<A: Stack>(
+    director: &Director,
+    rcu: &Rcu,
+    pick: &Pick<'_>,
+    (rip, rport): (A, u16),
+    proto: u8,
+) -> Option<Local> {
+    for _ in 0..TRIES {
+        let local = pick.local(rport);
+        if local.is_some() {
+            return local;
+        }
+        if !displace_holder(director, rcu, pick, rip, proto) {
+            break;
+        }
+    }
+    pick.exhausted();
+    None
+}
+
+/// Removes a flow with a local port that `pick` could have; false if none may give way.
+#[inline(never)]
+fn displace_holder<A: Stack>(
+    director: &Director,
+    rcu: &Rcu,
+    pick: &Pick<'_>,
+    rip: A,
+    proto: u8,
+) -> bool {
+    let flows = A::flows(director);
+    let mut worst = Worst::new();
+    pick.eldest(|local: IpAddr, Held { port, peer }| {
+        A::of(local).is_some_and(|local| {
+            let tuple = Tuple {
+                src: rip,
+                dst: local,
+                sport: peer,
+                dport: port,
+            };
+            flows.look_at(rcu, &Key { tuple, proto }, &mut worst)
+        })
+    });
+    count(director, flows.displace(rcu, &worst));
+    worst.rank().is_some()
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who gives way to a new connection when there is no room for it.
+//!
+//! A few flows are looked at and the one with least to lose goes (`state/rank.rs`). Which are
+//! looked at, nobody outside can choose: they are drawn at random, or they hold the local
+//! ports that were handed out longest ago. The work for one packet is bounded.
+
+use core::sync::atomic::Ordering;
+
+use super::{Family, Flow, FlowTable, Key, ANSWERED};
+use crate::packet::proto;
+use crate::state::rank::{self, Kind, Rank, Standing};
+use crate::state::tcp::State;
+use crate::sys::index::Side;
+use crate::sys::random;
+use crate::sys::rcu::Rcu;
+use crate::sys::time::{Jiffies, HZ};
+
+/// Of the flows that were looked at, the one with least to lose, if one may give way at all.
+pub(crate) struct Worst<'a, A: Family> {
+    now: Jiffies,
+    found: Option<(Rank, &'a Flow<A>)>,
+}
+
+impl<'a, A: Family> Worst<'a, A> {
+    /// Nothing has been looked at.
+    pub(crate) fn new() -> Self {
+        Self {
+            now: Jiffies::now(),
+            found: None,
+        }
+    }
+
+    /// Looks at a flow; says whether it may give way.
+    fn offer(&mut self, flow: &'a Flow<A>) -> bool {
+        let Some(rank) = flow.rank(self.now) else {
+            return false;
+        };
+        if self.found.is_none_or(|(worst, _)| rank < worst) {
+            self.found = Some((rank, flow));
+        }
+        true
+    }
+
+    /// Its place among others.
+    pub(crate) fn rank(&self) -> Option<Rank> {
+        self.found.map(|(rank, _)| rank)
+    }
+}
+
+impl<A: Family> Flow<A> {
+    /// Its place among those that may give way, if it is one.
+    fn rank(&self, now: Jiffies) -> Option<Rank> {
+        let state = State::from_u8(self.state.load(Ordering::Relaxed));
+        let standing = Standing {
+            tcp: (self.proto == proto::TCP).then_some(state),
+            answered: self.seen.load(Ordering::Relaxed) & ANSWERED != 0,
+            // Without its destination it gets no more packets, so it is nothing that lives.
+            confirmed: self.confirmed() && self.dest.available(),
+            idle: now.since(self.stamp()).0,
+        };
+        rank::rank(&standing, HZ)
+    }
+}
+
+impl<A: Family> FlowTable<A> {
+    /// Looks at up to `most` flows, drawn at random.
+    pub(crate) fn draw<'a>(&'a self, rcu: &'a Rcu, most: usize) -> Worst<'a, A> {
+        let mut worst = Worst::new();
+        if most != 0 && self.len() != 0 {
+            let [start] = random::words();
+            self.0.sample(rcu, start, most, |flow| {
+                worst.offer(flow);
+            });
+        }
+        worst
+    }
+
+    /// Looks at the flow whose answers have `key`, too; says whether it may give way.
+    pub(crate) fn look_at<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        key: &Key<A>,
+        worst: &mut Worst<'a, A>,
+    ) -> bool {
+        match self.0.find(rcu, key) {
+            Some((flow, Side::Second)) => worst.offer(flow),
+            _ => false,
+        }
+    }
+
+    /// Removes it; `None` if there is none or another processor was faster.
+    pub(crate) fn displace(&self, rcu: &Rcu, worst: &Worst<'_, A>) -> Option<Kind> {
+        let (rank, flow) = worst.found?;
+        self.remove(rcu, flow).then_some(rank.kind())
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who gives way when there is no room for a new connection: whoever has least to lose.
+//!
+//! A flow costs whoever floods one packet. So what one packet can make goes before what takes two ends to make: a
+//! server that answers and a client that goes on, or, where answers do not come by, a client that has sent some packets.
+
+use super::tcp::State;
+
+/// A connection that half of is closed, or that an end has reset, is left alone for so many seconds after its last
+/// packet: the other half may be busy still, and a reset may be somebody else's.
+const QUIET: u32 = 3;
+
+/// What is known of a flow when it is compared with others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// TCP's state; `None`: UDP.
+    pub(crate) tcp: Option<State>,
+    /// The server has answered (where answers come by).
+    pub(crate) answered: bool,
+    /// Both ends are known to be there.
+    pub(crate) confirmed: bool,
+    /// Ticks since its last packet, up to a second more.
+    pub(crate) idle: u32,
+}
+
+/// What kind of flow gives way, the first before the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Reset.
+    Closed,
+    /// Closed by both ends, or by one of two that never were known to be there.
+    TimeWait,
+    /// A SYN, and perhaps its answer.
+    HalfOpen,
+    /// UDP that nobody has answered.
+    OneWay,
+    /// Nobody knows whether the client is there.
+    Unconfirmed,
+    /// Confirmed once, and on its way out: half closed and quiet, or reset a moment ago.
+    Leaving,
+}
+
+/// A flow's place among those that may give way: the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    kind: Kind,
+    /// The less, the longer it has been idle.
+    fresh: u32,
+}
+
+impl Rank {
+    /// What kind of flow it is.
+    pub(crate) fn kind(self) -> Kind {
+        self.kind
+    }
+}
+
+/// The place of a flow among those that may give way, if it is one: a confirmed live one is not. A second has `hz` ticks.
+pub(crate) fn rank(flow: &Standing, hz: u32) -> Option<Rank> {
+    let quiet = flow.idle >= QUIET.saturating_mul(hz);
+    let kind = match flow.tcp {
+        None => datagrams(flow)?,
+        Some(state) if flow.confirmed => confirmed(state, quiet)?,
+        Some(state) => unconfirmed(state),
+    };
+    let fresh = u32::MAX - flow.idle;
+    Some(Rank { kind, fresh })
+}
+
+fn datagrams(flow: &Standing) -> Option<Kind> {
+    match (flow.answered, flow.confirmed) {
+        (_, true) => None,
+        (true, false) => Some(Kind::Unconfirmed),
+        (false, false) => Some(Kind::OneWay),
+    }
+}
+
+fn confirmed(state: State, quiet: bool) -> Option<Kind> {
+    match state {
+        State::Close if quiet => Some(Kind::Closed),
+        State::Close => Some(Kind::Leaving),
+        State::TimeWait => Some(Kind::TimeWait),
+        State::FinWait | State::CloseWait | State::LastAck if quiet => Some(Kind::Leaving),
+        _ => None,
+    }
+}
+
+fn unconfirmed(state: State) -> Kind {
+    match state {
+        State::Close => Kind::Closed,
+        State::TimeWait | State::FinWait | State::CloseWait | State::LastAck => Kind::TimeWait,
+        State::Established => Kind::Unconfirmed,
+        State::None | State::SynSent | State::SynRecv | State::SynAck | State::Listen => {
+            Kind::HalfOpen
+        }
+    }
+}
+
+/// How many of `most` flows to look at in each of two tables of these lengths: each flow has the same chance, and a table
+/// that is not empty gets one.
+pub(crate) fn shares(most: usize, one: usize, other: usize) -> (usize, usize) {
+    let all = one.saturating_add(other);
+    let first = one.saturating_mul(most).checked_div(all).unwrap_or(0);
+    let first = first.max(one.min(1)).min(most.saturating_sub(other.min(1)));
+    (first, most.saturating_sub(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tcp::ALL;
+    use super::*;
+    use std::vec::Vec;
+
+    const HZ: u32 = 250;
+
+    fn kind(tcp: Option<State>, confirmed: bool, idle: u32) -> Option<Kind> {
+        let flow = Standing {
+            tcp,
+            answered: confirmed,
+            confirmed,
+            idle,
+        };
+        rank(&flow, HZ).map(Rank::kind)
+    }
+
+    fn all() -> Vec<Standing> {
+        let mut flows = Vec::new();
+        for tcp in ALL.into_iter().map(Some).chain([None]) {
+            for (answered, confirmed) in
+                [(false, false), (true, false), (false, true), (true, true)]
+            {
+                for idle in [0, 1, HZ, 3 * HZ - 1, 3 * HZ, 900 * HZ, u32::MAX] {
+                    flows.push(Standing {
+                        tcp,
+                        answered,
+                        confirmed,
+                        idle,
+                    });
+                }
+            }
+        }
+        flows
+    }
+
+    #[test]
+    fn a_confirmed_live_one_never_gives_way() {
+        for flow in all().iter().filter(|flow| flow.confirmed) {
+            let live = match flow.tcp {
+                None => true,
+                Some(State::Close | State::TimeWait) => false,
+                Some(State::FinWait | State::CloseWait | State::LastAck) => flow.idle < 3 * HZ,
+                Some(_) => true,
+            };
+            assert_eq!(rank(flow, HZ).is_none(), live, "{flow:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_nobody_confirmed_gives_way() {
+        for flow in all().iter().filter(|flow| !flow.confirmed) {
+            assert!(rank(flow, HZ).is_some(), "{flow:?}");
+        }
+    }
+
+    #[test]
+    fn those_with_least_to_lose_come_first() {
+        use State::{Close, CloseWait, Established, FinWait, SynRecv, TimeWait};
+        let order = [
+            (Some(Close), false),
+            (Some(TimeWait), true),
+            (Some(SynRecv), false),
+            (None, false),
+            (Some(Established), false),
+            (Some(CloseWait), true),
+        ];
+        let idle = 10 * HZ;
+        let kinds: Vec<_> = order.map(|(tcp, known)| kind(tcp, known, idle)).to_vec();
+        assert!(kinds.iter().all(Option::is_some));
+        assert!(kinds.is_sorted() && kinds.windows(2).all(|two| two[0] != two[1]));
+        assert_eq!(kind(Some(FinWait), false, 0), Some(Kind::TimeWait));
+        assert_eq!(kind(Some(FinWait), true, 0), None);
+        assert_eq!(kind(Some(FinWait), true, idle), Some(Kind::Leaving));
+    }
+
+    #[test]
+    fn two_tables_share_a_look() {
+        assert_eq!(shares(16, 0, 0), (0, 16));
+        assert_eq!(shares(16, 5, 0), (16, 0));
+        assert_eq!(shares(16, 0, 5), (0, 16));
+        assert_eq!(shares(16, 500, 500), (8, 8));
+        assert_eq!(shares(16, 10_000, 1), (15, 1));
+        assert_eq!(shares(16, 1, usize::MAX), (1, 15));
+    }
+
+    #[test]
+    fn one_reset_while_it_talks_goes_last() {
+        let talking = kind(Some(State::Close), true, HZ);
+        let silent = kind(Some(State::Close), true, 3 * HZ);
+        assert_eq!((talking, silent), (Some(Kind::Leaving), Some(Kind::Closed)));
+    }
+
+    #[test]
+    fn an_answered_datagram_goes_after_one_way_traffic() {
+        let flow = |answered| Standing {
+            tcp: None,
+            answered,
+            confirmed: false,
+            idle: 5,
+        };
+        assert!(rank(&flow(false), HZ) < rank(&flow(true), HZ));
+    }
+
+    #[test]
+    fn among_equals_the_one_idle_longest() {
+        let flows = all();
+        for a in &flows {
+            for b in &flows {
+                let (Some(first), Some(second)) = (rank(a, HZ), rank(b, HZ)) else {
+                    continue;
+                };
+                if first.kind() == second.kind() {
+                    assert_eq!(first.cmp(&second), b.idle.cmp(&a.idle), "{a:?} {b:?}");
+                } else {
+                    assert_eq!(first.cmp(&second), first.kind().cmp(&second.kind()));
+                }
+            }
+        }
+    }
+}
