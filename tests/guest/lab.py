@@ -158,6 +158,10 @@ class Lab:
         """Run `ip` commands on a host as one batch."""
         run("ip", "-n", host, "-batch", "-", text="\n".join(commands) + "\n")
 
+    def ip_of(self, host, number, *commands):
+        """Run `ip` commands on a host for one family, 4 or 6: those that name no address do not say which."""
+        run("ip", f"-{number}", "-n", host, "-batch", "-", text="\n".join(commands) + "\n")
+
     def offload(self, host, dev, on, feature=ETHTOOL_SET_TX_CHECKSUM):
         """Switch transmit checksums, and with them segmentation, of an interface on or off; or another feature."""
         value = bytearray(struct.pack("II", feature, 1 if on else 0))

@@ -83,7 +83,11 @@ static bool cut(struct sk_buff *skb)
 
 static bool join(struct sk_buff *skb)
 {
-	if (skb_is_gso(skb) || !cut(skb))
+	if (skb_is_gso(skb))
+		return false;
+	/* Its sender's socket must not be given back more than it was charged. */
+	skb_orphan(skb);
+	if (!cut(skb))
 		return false;
 	skb_shinfo(skb)->gso_size = 536;
 	skb_shinfo(skb)->gso_type = 0;
