@@ -110,7 +110,7 @@ impl Displaced {
     pub(crate) fn count(&self, kind: Kind) -> u64 {
         let counter = match kind {
             Kind::Closed | Kind::TimeWait | Kind::Leaving => &self.over,
-            Kind::HalfOpen => &self.half_open,
+            Kind::HalfOpen | Kind::Opening => &self.half_open,
             Kind::OneWay => &self.one_way,
             Kind::Unconfirmed => &self.unconfirmed,
         };
@@ -150,6 +150,9 @@ pub(crate) struct Director {
     /// How often the worker ran.
     runs: AtomicU64,
 }
+
+/// So many flows may wait for their memory to be freed besides as many as there may be.
+const SWAMP: u64 = 1 << 14;
 
 impl Director {
     /// The namespace.
@@ -212,7 +215,19 @@ impl Director {
 
     /// Whether there are as many flows as there may be.
     pub(crate) fn is_full(&self) -> bool {
-        self.conns() >= self.config.conn_max() || self.flows4.is_full()
+        self.is_above(1) || self.flows4.is_full()
+    }
+
+    /// Whether with `more` flows there would be more than the namespace may have.
+    pub(crate) fn is_above(&self, more: u64) -> bool {
+        self.conns().saturating_add(more) > self.config.conn_max()
+    }
+
+    /// Whether so many flows have given way that their memory could not be freed yet: as many
+    /// again as there may be, and some.
+    pub(crate) fn is_swamped(&self) -> bool {
+        let dead = self.flows4.dead().saturating_add(self.flows6.dead()) as u64;
+        dead > self.config.conn_max().saturating_add(SWAMP)
     }
 
     /// Buckets of both families' tables.

@@ -82,6 +82,9 @@ fn passes<A: Stack>(
             Tracking::Refused => return false,
         }
     }
+    if side == Side::Second && context.proto == proto::TCP && tcp::opens(context.flags) {
+        flow.doubt();
+    }
     if forward::touch(director, packet, flow, side, context.flags) {
         earn::reconsider(director, packet, flow, side);
     }

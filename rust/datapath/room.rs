@@ -27,11 +27,16 @@ pub(crate) fn for_flow(director: &Director, rcu: &Rcu) -> bool {
 
 #[inline(never)]
 fn make(director: &Director, rcu: &Rcu) -> bool {
+    if director.is_swamped() {
+        director.wake_worker();
+        return false;
+    }
     if !displace_any(director, rcu) {
         return false;
     }
-    // Another one, so that the number falls to a limit that was lowered.
-    if director.is_full() {
+    // Another one, so that the number falls to a limit that was lowered. What all users'
+    // namespaces may have together is not this one's alone to fall to.
+    if director.is_above(1) {
         displace_any(director, rcu);
     }
     true

@@ -60,14 +60,15 @@ fn begin<A: Stack>(
         packet.icmp(A::V6, Icmp::PortUnreachable);
         return packet.drop();
     };
+    let link = packet.link(A::V6);
+    let Some(flow) = make_flow(director, rcu, context, &pick, link) else {
+        return refuse(packet, &director.drops.ports);
+    };
+    // Only now: nobody gives way to one that can't be made.
     if !room::for_flow(director, rcu) {
         return refuse(packet, &director.drops.limit);
     }
-    let link = packet.link(A::V6);
-    match make_flow(director, rcu, context, &pick, link) {
-        Some(flow) => enter(director, packet, context, flow),
-        None => refuse(packet, &director.drops.ports),
-    }
+    enter(director, packet, context, flow)
 }
 
 fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {

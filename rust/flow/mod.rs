@@ -251,6 +251,14 @@ impl<A: Family> Flow<A> {
         }
     }
 
+    /// Takes back that both ends are there: the server has repeated its SYN-ACK, so nobody has
+    /// acknowledged the first.
+    pub(crate) fn doubt(&self) {
+        if self.confirmed() {
+            self.seen.fetch_and(!CONFIRMED, Ordering::Relaxed);
+        }
+    }
+
     fn note(&self, mark: u8) {
         if self.seen.load(Ordering::Relaxed) & mark == 0 {
             self.seen.fetch_or(mark, Ordering::Relaxed);
@@ -443,6 +451,11 @@ impl<A: Family> FlowTable<A> {
     /// An empty table of a namespace, hashed with `seed`.
     pub(crate) fn new(net: Net, seed: folded::Key) -> Self {
         Self(Index::new(seed), Part::new(&FLOWS, net))
+    }
+
+    /// Flows that have left the table and whose memory is not free yet.
+    pub(crate) fn dead(&self) -> usize {
+        self.0.dead()
     }
 
     /// Whether there are as many flows as all namespaces of ordinary users may have together.

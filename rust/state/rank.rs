@@ -30,10 +30,13 @@ pub(crate) enum Kind {
     Closed,
     /// Closed by both ends, or by one of two that never were known to be there.
     TimeWait,
-    /// A SYN, and perhaps its answer.
+    /// A SYN, and perhaps its answer, some seconds ago.
     HalfOpen,
     /// UDP that nobody has answered.
     OneWay,
+    /// A SYN a moment ago: it may be one that is about to be confirmed, which a flood of
+    /// datagrams must not keep out.
+    Opening,
     /// Nobody knows whether the client is there.
     Unconfirmed,
     /// Confirmed once, and on its way out: half closed and quiet, or reset a moment ago.
@@ -61,7 +64,7 @@ pub(crate) fn rank(flow: &Standing, hz: u32) -> Option<Rank> {
     let kind = match flow.tcp {
         None => datagrams(flow)?,
         Some(state) if flow.confirmed => confirmed(state, quiet)?,
-        Some(state) => unconfirmed(state),
+        Some(state) => unconfirmed(state, quiet),
     };
     let fresh = u32::MAX - flow.idle;
     Some(Rank { kind, fresh })
@@ -85,13 +88,17 @@ fn confirmed(state: State, quiet: bool) -> Option<Kind> {
     }
 }
 
-fn unconfirmed(state: State) -> Kind {
+fn unconfirmed(state: State, quiet: bool) -> Kind {
     match state {
         State::Close => Kind::Closed,
         State::TimeWait | State::FinWait | State::CloseWait | State::LastAck => Kind::TimeWait,
         State::Established => Kind::Unconfirmed,
         State::None | State::SynSent | State::SynRecv | State::SynAck | State::Listen => {
-            Kind::HalfOpen
+            if quiet {
+                Kind::HalfOpen
+            } else {
+                Kind::Opening
+            }
         }
     }
 }
@@ -180,6 +187,15 @@ mod tests {
         assert_eq!(kind(Some(FinWait), false, 0), Some(Kind::TimeWait));
         assert_eq!(kind(Some(FinWait), true, 0), None);
         assert_eq!(kind(Some(FinWait), true, idle), Some(Kind::Leaving));
+    }
+
+    #[test]
+    fn datagrams_keep_no_handshake_out() {
+        let young = kind(Some(State::SynRecv), false, HZ);
+        let old = kind(Some(State::SynRecv), false, 3 * HZ);
+        let datagram = kind(None, false, 0);
+        assert!(old < datagram && datagram < young);
+        assert!(young < kind(Some(State::Established), false, HZ));
     }
 
     #[test]

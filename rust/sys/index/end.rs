@@ -28,6 +28,8 @@ pub(super) struct Dead<T> {
     waiting: Lanes<T>,
     any: AtomicBool,
     period: AtomicUsize,
+    /// How many there are.
+    number: AtomicUsize,
 }
 
 impl<T> Dead<T> {
@@ -38,11 +40,19 @@ impl<T> Dead<T> {
             waiting: none(),
             any: AtomicBool::new(false),
             period: AtomicUsize::new(0),
+            number: AtomicUsize::new(0),
         }
+    }
+
+    /// How many nodes wait for their end.
+    pub(super) fn number(&self) -> usize {
+        // ORDERING: as the number of objects, for whoever asks whether there is work left.
+        self.number.load(Ordering::SeqCst)
     }
 
     /// Puts an unlinked node on a list.
     fn bury(&self, node: NonNull<Node<T>>) {
+        self.number.fetch_add(1, Ordering::SeqCst);
         let number = node.as_ptr() as usize / LINE % LANES;
         let Some(lane) = self.fresh.get(number) else {
             return;
@@ -92,8 +102,8 @@ impl<T: Entry> Index<T> {
             }
         }
         self.entries.fetch_sub(keys.words(), Ordering::Relaxed);
-        self.objects.fetch_sub(1, Ordering::Relaxed);
         self.dead.bury(node);
+        self.objects.fetch_sub(1, Ordering::SeqCst);
         true
     }
 
@@ -121,7 +131,8 @@ impl<T: Entry> Index<T> {
                 return true;
             }
             // SAFETY: By the invariant of `Dead` nobody can reach them since the period.
-            unsafe { Self::free_lanes(&self.dead.waiting) };
+            let freed = unsafe { Self::free_lanes(&self.dead.waiting) };
+            self.dead.number.fetch_sub(freed, Ordering::Relaxed);
         }
         let mut any = false;
         for (fresh, waiting) in self.dead.fresh.iter().zip(&self.dead.waiting) {
@@ -138,12 +149,13 @@ impl<T: Entry> Index<T> {
         any
     }
 
-    /// Frees all nodes of the lists, one of each in turn. Sleeps.
+    /// Frees all nodes of the lists, one of each in turn; says how many. Sleeps.
     ///
     /// # Safety
     ///
     /// Nobody else may be able to reach the nodes.
-    unsafe fn free_lanes(lanes: &Lanes<T>) {
+    unsafe fn free_lanes(lanes: &Lanes<T>) -> usize {
+        let mut freed = 0_usize;
         let mut next = lanes
             .each_ref()
             .map(|lane| lane.swap(ptr::null_mut(), Ordering::Acquire));
@@ -158,10 +170,12 @@ impl<T: Entry> Index<T> {
                     announce(*list);
                     // SAFETY: As above.
                     unsafe { Self::free(node) };
+                    freed = freed.wrapping_add(1);
                 }
             }
             rcu::cond_resched();
         }
+        freed
     }
 
     /// Drops and frees a node.

@@ -43,11 +43,16 @@ impl<T: Entry> Index<T> {
         // ORDERING: whoever takes an object in counts it, then looks at `resting`; here it is
         // the other way round. All four are in one order, so one of the two sees the other.
         self.resting.store(true, Ordering::SeqCst);
-        let empty = self.objects.load(Ordering::SeqCst) == 0;
+        let empty = self.objects.load(Ordering::SeqCst) == 0 && self.dead.number() == 0;
         if !empty {
             self.resting.store(false, Ordering::SeqCst);
         }
         empty
+    }
+
+    /// Objects that have left the table and whose memory is not free yet.
+    pub(crate) fn dead(&self) -> usize {
+        self.dead.number()
     }
 
     /// Says that the worker does not rest.
