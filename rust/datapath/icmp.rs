@@ -23,6 +23,10 @@ pub(crate) fn error<A: Stack>(
     quote: &Quote<A>,
 ) -> Verdict {
     let rcu = packet.rcu();
+    if A::destination(packet.bytes()) != Some(quote.context.tuple.src) {
+        // It is for the sender of what it quotes: whoever it is for otherwise, it is not for us.
+        return packet.accept();
+    }
     let back = quote.context.tuple.reversed();
     let found = A::flows(director).find_tuple(rcu, back, quote.context.proto);
     if found.is_some() && !is_let_in::<A>(&mut packet) {
@@ -49,7 +53,7 @@ fn to_server<A: Stack>(
     if flow.translates() {
         nat::error_to_server(director, packet, flow, quote)
     } else {
-        forward::request_as_is(director, packet, flow, quote.ttl)
+        forward::request_as_is(director, packet, flow, quote.ttl, false)
     }
 }
 
@@ -81,7 +85,8 @@ pub(crate) fn tunnel_error<'a, A: Stack>(
     let Some(service) = service.filter(|_| ours) else {
         return packet.accept();
     };
-    if !packet.strip(quote.outer, A::V6) {
+    // Anybody's damaged packet would narrow the way; the host drops and counts it.
+    if !packet.icmp_is_valid(quote.icmp, A::V6) || !packet.strip(quote.outer, A::V6) {
         return packet.accept();
     }
     if quote.too_big() {
@@ -96,7 +101,7 @@ pub(crate) fn tunnel_error<'a, A: Stack>(
     };
     // The packet inside came here for the service; the family of its route must be its own.
     if let Some(path) = Path::find(net, query) {
-        if packet.strip(header, quote.inner_v6) && packet.set_route(&Route::Own(path)) {
+        if packet.strip(header, quote.inner_v6) && packet.set_route(Route::Own(path)) {
             relay(&mut packet, quote);
         }
     }
@@ -125,7 +130,12 @@ fn relay(packet: &mut Packet<'_>, quote: &TunnelQuote) {
     let may_fragment = !quote.inner_v6 && !ipv4::dont_fragment(packet.bytes());
     match (quote.too_big(), quote.src.is_ipv6(), quote.inner_v6) {
         (true, _, _) if may_fragment => {}
-        (true, _, v6) => packet.icmp(v6, Icmp::TooBig(quote.mtu.saturating_sub(overhead))),
+        (true, _, v6) => {
+            // Nobody has to take less for true; the outer packet is cut then.
+            let least = forward::least_mtu(v6);
+            let room = quote.mtu.saturating_sub(overhead).max(least);
+            packet.icmp(v6, Icmp::TooBig(room));
+        }
         (false, false, false) => packet.icmp_raw(false, quote.kind, quote.code, 0),
         (false, _, v6) => packet.icmp(v6, Icmp::HostUnreachable),
     }

@@ -2,7 +2,7 @@
 
 //! A packet of a known flow, at the hooks where IPVS works.
 
-use super::Stack;
+use super::{schedule, Stack};
 use crate::director::{Director, Why};
 use crate::flow::Flow;
 use crate::forward::{self, earn};
@@ -10,6 +10,7 @@ use crate::packet::{proto, Context};
 use crate::state::tcp;
 use crate::sys::hook::Place;
 use crate::sys::index::Side;
+use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Packet, Tracking, Verdict};
 
 /// TCP flags of a first packet, and those that tell it from a second one.
@@ -24,10 +25,17 @@ pub(crate) fn opens<A>(context: &Context<A>) -> bool {
 
 /// Whether the packet opens a new connection over the addresses of one that is over.
 ///
-/// IPVS, `conn_reuse_mode` 1: only a bare SYN starts over.
+/// A server's SYN does only if it is for a service itself.
 #[inline(always)]
-pub(crate) fn starts_over<A: Stack>(flow: &Flow<A>, side: Side, context: &Context<A>) -> bool {
-    side == Side::First && opens(context) && flow.is_over()
+pub(crate) fn starts_over<A: Stack>(
+    director: &Director,
+    rcu: &Rcu,
+    (flow, side): (&Flow<A>, Side),
+    context: &Context<A>,
+) -> bool {
+    tcp::may_create(context.flags)
+        && flow.is_over()
+        && (side == Side::First || schedule::service_of(director, rcu, context).is_some())
 }
 
 /// Sends a client's packet to the real server.
@@ -101,6 +109,8 @@ pub(crate) fn is_let_in<A: Stack>(packet: &mut Packet<'_>) -> bool {
 
 /// Counts why the packet was not even looked up early.
 fn note<A: Stack>(director: &Director, packet: &Packet<'_>, context: &Context<A>) {
+    // While its route still tells whether it had to wait: it will get another one.
+    let _ = packet.origin(A::V6);
     if tcp::opens(context.flags) {
         director.late.count(Why::Syn);
     } else if A::parse_plain(packet.bytes()).is_none() {

@@ -45,8 +45,8 @@ pub(super) fn flow<A: Stack>(
     let rcu = packet.rcu();
     let flows = A::flows(director);
     match flows.find(rcu, context) {
-        Some((flow, side)) if known::starts_over(flow, side, context) => {
-            flows.remove(rcu, flow);
+        Some(found) if known::starts_over(director, rcu, found, context) => {
+            flows.remove(rcu, found.0);
             schedule::schedule(director, packet, context)
         }
         Some((flow, Side::First)) => known::request(director, packet, flow, context),

@@ -6,15 +6,18 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::{known, room, Stack};
 use crate::director::Director;
-use crate::flow::{Extra, Flow, Key};
+use crate::flow::{Extra, Flow, FlowTable, Key};
 use crate::packet::{proto, Context, Tuple};
 use crate::sched;
 use crate::service::{Local, Pick, Service};
 use crate::state::tcp;
-use crate::sys::index::Refused;
+use crate::sys::index::{Refused, Side};
 use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
+
+/// How often a new flow may meet others in its places, which give way or turn out to be gone.
+const TRIES: usize = 3;
 
 /// Schedules a packet that belongs to no flow; one that is for no service goes on untouched.
 pub(crate) fn schedule<A: Stack>(
@@ -25,15 +28,22 @@ pub(crate) fn schedule<A: Stack>(
     if director.services.is_empty(A::V6) {
         return packet.accept();
     }
-    let rcu = packet.rcu();
-    let tuple = &context.tuple;
-    let service = director
-        .services
-        .find(rcu, context.proto, tuple.dst.into(), tuple.dport);
-    match service {
+    match service_of(director, packet.rcu(), context) {
         Some(service) if may_create(context) => begin(director, packet, context, service),
         _ => packet.accept(),
     }
+}
+
+/// The service that a packet is for.
+pub(super) fn service_of<'a, A: Stack>(
+    director: &'a Director,
+    rcu: &'a Rcu,
+    context: &Context<A>,
+) -> Option<&'a Service> {
+    let tuple = &context.tuple;
+    director
+        .services
+        .find(rcu, context.proto, tuple.dst.into(), tuple.dport)
 }
 
 /// A TCP connection starts with a SYN; anything may be a first datagram.
@@ -60,15 +70,7 @@ fn begin<A: Stack>(
         packet.icmp(A::V6, Icmp::PortUnreachable);
         return packet.drop();
     };
-    let link = packet.link(A::V6);
-    let Some(flow) = make_flow(director, rcu, context, &pick, link) else {
-        return refuse(packet, &director.drops.ports);
-    };
-    // Only now: nobody gives way to one that can't be made.
-    if !room::for_flow(director, rcu) {
-        return refuse(packet, &director.drops.limit);
-    }
-    enter(director, packet, context, flow)
+    enter(director, packet, context, &pick)
 }
 
 fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
@@ -120,30 +122,63 @@ fn make_flow<A: Stack>(
     Some(Flow::new(key, reply, dest, method, extra))
 }
 
-/// Takes the flow in and sends its first packet.
+/// Takes a new flow in and sends its first packet.
 #[inline(always)]
 fn enter<A: Stack>(
     director: &Director,
     packet: Packet<'_>,
     context: &Context<A>,
-    flow: Flow<A>,
+    pick: &Pick<'_>,
 ) -> Verdict {
-    let rcu = packet.rcu();
-    let flows = A::flows(director);
-    match flows.insert(&director.config, rcu, flow) {
-        Ok(flow) => {
-            flow.dest.stats.connection();
-            if flows.crowded(rcu) {
-                director.wake_worker();
-            }
-            known::request(director, packet, flow, context)
+    let (rcu, flows) = (packet.rcu(), A::flows(director));
+    let link = packet.link(A::V6);
+    for _ in 0..TRIES {
+        let Some(flow) = make_flow(director, rcu, context, pick, link) else {
+            return refuse(packet, &director.drops.ports);
+        };
+        // Only now: nobody gives way to one that can't be made.
+        if !room::for_flow(director, rcu) {
+            return refuse(packet, &director.drops.limit);
         }
-        Err(Refused::NoMemory) => refuse(packet, &director.drops.nomem),
-        Err(Refused::Exists) => match flows.find(rcu, context) {
+        let reply = flow.translates().then_some(flow.reply);
+        match flows.insert(&director.config, rcu, flow) {
+            Ok(flow) => {
+                flow.dest.stats.connection();
+                if flows.crowded(rcu) {
+                    director.wake_worker();
+                }
+                return known::request(director, packet, flow, context);
+            }
+            Err(Refused::NoMemory) => return refuse(packet, &director.drops.nomem),
+            Err(Refused::Exists) => {}
+        }
+        match flows.find(rcu, context) {
             // Another processor was faster with a packet of the same flow.
-            Some((flow, _)) => known::request(director, packet, flow, context),
-            // The real server already talks to this client's port, by another service.
-            None => refuse(packet, &director.drops.ports),
-        },
+            Some((flow, Side::First)) => return known::request(director, packet, flow, context),
+            _ if make_way(flows, rcu, context, reply) => {}
+            // The real server still talks to this client's port, by another service.
+            _ => break,
+        }
     }
+    refuse(packet, &director.drops.ports)
+}
+
+/// Removes flows that are over from the places that a new one wants. False: one is not over.
+#[cold]
+fn make_way<A: Stack>(
+    flows: &FlowTable<A>,
+    rcu: &Rcu,
+    context: &Context<A>,
+    reply: Option<Tuple<A>>,
+) -> bool {
+    for tuple in [Some(context.tuple), reply].into_iter().flatten() {
+        match flows.find_tuple(rcu, tuple, context.proto) {
+            Some((flow, _)) if !flow.is_over() => return false,
+            Some((flow, _)) => {
+                flows.remove(rcu, flow);
+            }
+            None => {}
+        }
+    }
+    true
 }

@@ -76,7 +76,6 @@ void rlvs_cond_resched(void);
 
 #define RLVS_SKB_HOST 1
 #define RLVS_SKB_MARKED 2
-#define RLVS_SKB_PARTIAL 4
 #define RLVS_SKB_GSO 8
 #define RLVS_SKB_ROUTED 16
 #define RLVS_SKB_NODEFRAG 32
@@ -88,17 +87,18 @@ struct rlvs_origin {
 };
 
 u32 rlvs_skb_facts(const struct sk_buff *skb);
-void rlvs_skb_origin(const struct sk_buff *skb, bool v6,
-		     struct rlvs_origin *origin);
+void rlvs_skb_origin(struct sk_buff *skb, bool v6, struct rlvs_origin *origin);
 u32 rlvs_skb_link(const struct sk_buff *skb, bool v6);
 u32 rlvs_skb_vrf(struct net *net, const struct sk_buff *skb, u32 link);
 struct dst_entry *rlvs_skb_hold_dst(const struct sk_buff *skb);
 bool rlvs_skb_pull(struct sk_buff *skb, unsigned int len);
 bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len);
+bool rlvs_skb_partial(const struct sk_buff *skb, unsigned int end);
 bool rlvs_skb_fits(const struct sk_buff *skb, unsigned int mtu);
 bool rlvs_skb_complete_csum(struct sk_buff *skb);
 bool rlvs_skb_icmp_valid(struct sk_buff *skb, unsigned int hook,
 			 unsigned int offset, bool v6);
+void rlvs_skb_prioritise(struct sk_buff *skb, bool v6);
 void rlvs_skb_mark(struct sk_buff *skb);
 void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst, bool hold);
 void rlvs_skb_orphan(struct sk_buff *skb);

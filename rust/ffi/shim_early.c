@@ -43,6 +43,16 @@ void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes)
 	count(stats, outbytes, bytes);
 }
 
+/*
+ * Gives an answer the priority that its type of service asks for, as ip_forward()
+ * does; IPv6's forwarding gives none.
+ */
+void rlvs_skb_prioritise(struct sk_buff *skb, bool v6)
+{
+	if (!v6 && READ_ONCE(dev_net_rcu(skb->dev)->ipv4.sysctl_ip_fwd_update_priority))
+		skb->priority = rt_tos2priority(ip_hdr(skb)->tos);
+}
+
 /* dst_check() and dst_mtu() of an IPv4 route, without their indirect calls. */
 static u32 mtu4(struct dst_entry *dst)
 {
@@ -122,7 +132,8 @@ static bool marked(struct sk_buff *skb, u32 mark)
  * routing and the other hooks: the kernel would pass it on, it comes from where
  * those came that went the ordinary way, the way out is up to date and wide
  * enough, and the first @len bytes are the packet's own. Returns the way's MTU,
- * with RLVS_EARLY_PARTIAL if the checksum is left to the device; or why not.
+ * with RLVS_EARLY_PARTIAL if the checksum at their end is left to the device; or
+ * why not.
  */
 u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
 		     struct dst_entry *dst, u32 cookie, u32 spare, u32 len)
@@ -142,7 +153,9 @@ u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
 		return RLVS_EARLY_REFUSED;
 	if (unlikely(!marked(skb, origin->mark)))
 		return RLVS_EARLY_INTERFACE;
-	return skb->ip_summed == CHECKSUM_PARTIAL ? mtu | RLVS_EARLY_PARTIAL : mtu;
+	if (skb->ip_summed == CHECKSUM_PARTIAL && rlvs_skb_partial(skb, len))
+		return mtu | RLVS_EARLY_PARTIAL;
+	return mtu;
 }
 
 /* Readies a packet for @dst past routing and the hooks; false: dropped. */
@@ -196,10 +209,12 @@ void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
 void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
 		     struct rlvs_stats *stats, u32 bytes, bool out)
 {
-	if (out)
+	if (out) {
 		rlvs_stats_out(stats, bytes);
-	else
+		rlvs_skb_prioritise(skb, dst->ops->family == AF_INET6);
+	} else {
 		rlvs_stats_in(stats, bytes);
+	}
 	if (dst->ops->family == AF_INET)
 		rlvs_xmit_neigh4(skb, dst);
 	else

@@ -36,8 +36,6 @@ u32 rlvs_skb_facts(const struct sk_buff *skb)
 		facts |= RLVS_SKB_HOST;
 	if (skb->ipvs_property)
 		facts |= RLVS_SKB_MARKED;
-	if (skb->ip_summed == CHECKSUM_PARTIAL)
-		facts |= RLVS_SKB_PARTIAL;
 	if (skb_is_gso(skb))
 		facts |= RLVS_SKB_GSO;
 	if (skb_valid_dst(skb) && !(skb_dst(skb)->flags & DST_FAKE_RTABLE))
@@ -50,11 +48,18 @@ u32 rlvs_skb_facts(const struct sk_buff *skb)
 /*
  * Where the packet came in: the interface that PREROUTING saw first, which the
  * receive path has noted, and the mark that it bears by now.
+ *
+ * A packet that had to wait, in a queue to user space for one, had to take a
+ * reference of its route. What it has passed may be another rule set than today's,
+ * so where it came from is forgotten: nobody may follow it.
  */
-void rlvs_skb_origin(const struct sk_buff *skb, bool v6,
-		     struct rlvs_origin *origin)
+void rlvs_skb_origin(struct sk_buff *skb, bool v6, struct rlvs_origin *origin)
 {
-	origin->iif = v6 ? IP6CB(skb)->iif : IPCB(skb)->iif;
+	int *iif = v6 ? &IP6CB(skb)->iif : &IPCB(skb)->iif;
+
+	if (!skb_dst_is_noref(skb))
+		*iif = 0;
+	origin->iif = *iif;
 	origin->mark = skb->mark;
 }
 
@@ -104,6 +109,21 @@ bool rlvs_skb_writable(struct sk_buff *skb, unsigned int len)
 {
 	skb_forward_csum(skb);
 	return skb_ensure_writable(skb, len) == 0;
+}
+
+/*
+ * Whether the checksum that ends at @end holds only the sum of the pseudo header:
+ * because it is the one that is left to the device, which may be another one
+ * farther in, or because it is the outer one of packets that are to be made of this.
+ */
+bool rlvs_skb_partial(const struct sk_buff *skb, unsigned int end)
+{
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		return false;
+	if (skb_checksum_start_offset(skb) + skb->csum_offset + sizeof(__sum16) == end)
+		return true;
+	return skb_is_gso(skb) &&
+	       skb_shinfo(skb)->gso_type & SKB_GSO_UDP_TUNNEL_CSUM;
 }
 
 /* Whether the packet, or each segment that it will be cut into, fits @mtu. */

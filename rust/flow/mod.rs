@@ -346,10 +346,11 @@ impl<A: Family> Flow<A> {
     }
 
     /// Whether a new connection may take the place of this one: it is over.
+    ///
+    /// IPVS, `conn_reuse_mode` 1: FIN_WAIT is not enough, even where nothing later is ever seen.
     pub(crate) fn is_over(&self) -> bool {
         let state = State::from_u8(self.state.load(Ordering::Relaxed));
-        let half = matches!(state, State::FinWait) && !self.translates();
-        self.proto == proto::TCP && (half || matches!(state, State::TimeWait | State::Close))
+        self.proto == proto::TCP && matches!(state, State::TimeWait | State::Close)
     }
 
     /// Ends the flow's part in its destination's load; true if it had counted as active.

@@ -158,6 +158,7 @@ impl Ways {
     pub(crate) fn keep<'a>(&'a self, rcu: &'a Rcu, way: Way) -> Option<(&'a Way, u32)> {
         let home = way.home();
         let places = (0..CHOICE).map(|i| home ^ i);
+        let places = places.filter(|&place| self.has_numbers(place));
         for place in places.clone() {
             let known = self.slot(place).and_then(|slot| slot.way.get(rcu));
             if let Some(known) = known.filter(|known| known.equals(&way) && !known.is_stale()) {
@@ -170,6 +171,12 @@ impl Ways {
             .find(|&place| self.is_free(rcu, place, stamp));
         let place = place.or_else(|| places.max_by_key(|&place| self.age(rcu, place, now)))?;
         self.put(rcu, place, way, now)
+    }
+
+    /// Whether the place has a number left that it never had.
+    fn has_numbers(&self, place: usize) -> bool {
+        let slot = self.slot(place);
+        slot.is_some_and(|slot| slot.number.load(Ordering::Relaxed) < LAST)
     }
 
     /// Whether nobody loses anything if a way with `stamp` comes here.

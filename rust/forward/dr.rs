@@ -17,6 +17,7 @@ pub(crate) fn request<A: Stack>(
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     ttl: u8,
+    own: bool,
 ) -> Verdict {
     let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
         packet.link_failure();
@@ -25,12 +26,14 @@ pub(crate) fn request<A: Stack>(
     if path.is_local() {
         return local::request(packet);
     }
-    if !may_leave::<A>(&mut packet, ttl, mtu) || !age::<A>(&mut packet) {
+    if !may_leave(&mut packet, flow.request.src, ttl, mtu) || !age::<A>(&mut packet) {
         return packet.drop();
     }
     packet.orphan();
     if packet.is_straight(path) {
-        earn::request_by(director, &packet, flow, Some(path));
+        if own {
+            earn::request_by(director, &packet, flow, Some(path));
+        }
         return packet.send_straight(path);
     }
     packet.send_out(path, false)

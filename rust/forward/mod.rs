@@ -2,6 +2,7 @@
 
 //! The forwarding methods, one file each, and what they share.
 
+use core::net::IpAddr;
 use kernel::prelude::*;
 
 use crate::datapath::Stack;
@@ -23,8 +24,19 @@ pub(crate) mod local;
 pub(crate) mod nat;
 pub(crate) mod tunnel;
 
+/// The smallest MTU that IPv4 knows (RFC 791).
+const MIN_MTU4: u32 = 68;
 /// The smallest MTU that IPv6 knows (RFC 8200).
 const MIN_MTU6: u32 = 1280;
+
+/// The smallest MTU that a way of the family may have.
+pub(crate) fn least_mtu(v6: bool) -> u32 {
+    if v6 {
+        MIN_MTU6
+    } else {
+        MIN_MTU4
+    }
+}
 
 /// Lets a packet go the ordinary way, and counts why.
 #[cold]
@@ -44,20 +56,22 @@ pub(crate) fn request<A: Stack>(
     if flow.translates() {
         nat::request(director, packet, flow, context)
     } else {
-        request_as_is(director, packet, flow, context.ttl)
+        request_as_is(director, packet, flow, context.ttl, true)
     }
 }
 
-/// Sends a packet to the real server by a method that leaves its addresses alone.
+/// Sends a packet to the real server by a method that leaves its addresses alone. It is one of
+/// the flow's own, by which the flow may earn the early path, or (`own` is false) an error.
 pub(crate) fn request_as_is<A: Stack>(
     director: &Director,
     packet: Packet<'_>,
     flow: &Flow<A>,
     ttl: u8,
+    own: bool,
 ) -> Verdict {
     match u32::from(flow.method) {
-        fwd::DROUTE => dr::request(director, packet, flow, ttl),
-        fwd::TUNNEL => tunnel::request(director, packet, flow, ttl),
+        fwd::DROUTE => dr::request(director, packet, flow, ttl, own),
+        fwd::TUNNEL => tunnel::request(director, packet, flow, ttl, own),
         _ => local::request(packet),
     }
 }
@@ -130,12 +144,21 @@ pub(crate) fn touch<A: Stack>(
 }
 
 /// Whether a packet may leave over a way with this MTU; its sender is told if not.
-fn may_leave<A: Stack>(packet: &mut Packet<'_>, ttl: u8, mtu: u32) -> bool {
+fn may_leave<A: Stack>(packet: &mut Packet<'_>, src: A, ttl: u8, mtu: u32) -> bool {
+    if is_loopback(src) {
+        return false;
+    }
     if ttl <= 1 {
         packet.icmp(A::V6, Icmp::TimeExceeded);
         return false;
     }
     fits_or_told::<A>(packet, mtu)
+}
+
+/// Whether the address is for packets that stay on this host (as IPVS: nobody else gets them).
+fn is_loopback<A: Stack>(addr: A) -> bool {
+    let addr: IpAddr = addr.into();
+    addr.is_loopback()
 }
 
 /// Whether a packet may leave as far as its size goes.

@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, fits_or_told, may_leave, stay, touch};
+use super::{dest_path, earn, fits_or_told, is_loopback, may_leave, stay, touch};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::ways::Way;
@@ -25,10 +25,13 @@ fn translate<A: Stack>(
     packet: &mut Packet<'_>,
     context: &Context<A>,
     to: &Tuple<A>,
-    partial: bool,
     age: bool,
 ) -> bool {
-    let bytes = reach(context).and_then(|reach| packet.writable(reach as usize));
+    let Some(reach) = reach(context) else {
+        return false;
+    };
+    let partial = packet.is_partial(reach);
+    let bytes = packet.writable(reach as usize);
     bytes
         .and_then(|bytes| rewrite::rewrite(bytes, context, to, partial, age))
         .is_some()
@@ -56,7 +59,9 @@ pub(crate) fn request<A: Stack>(
     if path.is_local() {
         return deliver(packet, context, &to);
     }
-    if !may_leave::<A>(&mut packet, context.ttl, mtu) || !turn(&mut packet, context, &to) {
+    if !may_leave(&mut packet, context.tuple.src, context.ttl, mtu)
+        || !turn(&mut packet, context, &to)
+    {
         return packet.drop();
     }
     if packet.is_straight(path) {
@@ -68,8 +73,7 @@ pub(crate) fn request<A: Stack>(
 
 /// Rewrites a packet that this host was to take in, so that it can leave. False: drop it.
 fn turn<A: Stack>(packet: &mut Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> bool {
-    let partial = packet.facts().partial();
-    let done = translate(packet, context, to, partial, true);
+    let done = translate(packet, context, to, true);
     packet.orphan();
     done
 }
@@ -79,8 +83,7 @@ fn deliver<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>
     // Nobody outside may reach what listens on the loopback address alone (as IPVS).
     let dst: IpAddr = to.dst.into();
     let outside = packet.place() == Place::LocalIn && dst.is_loopback();
-    let partial = packet.facts().partial();
-    if outside || !translate(&mut packet, context, to, partial, false) {
+    if outside || !translate(&mut packet, context, to, false) {
         return packet.drop();
     }
     packet.orphan();
@@ -219,9 +222,12 @@ fn reply_from_local_in<A: Stack>(
     if route.is_local() {
         return deliver(packet, context, &to);
     }
-    if !may_leave::<A>(&mut packet, context.ttl, mtu) || !turn(&mut packet, context, &to) {
+    if !may_leave(&mut packet, context.tuple.src, context.ttl, mtu)
+        || !turn(&mut packet, context, &to)
+    {
         return packet.drop();
     }
+    packet.prioritise(A::V6);
     if packet.is_straight(&route) {
         let class = A::class(packet.bytes());
         earn::answer_by(director, &packet, flow, class, || route.share());
@@ -241,8 +247,7 @@ fn pass_on<'a, A: Stack>(
     let own = packet.place() == Place::LocalOut;
     let far = route.as_ref().filter(|(route, _)| own && !route.is_local());
     let fits = far.is_none_or(|&(_, mtu)| fits_or_told::<A>(&mut packet, mtu));
-    let partial = packet.facts().partial();
-    if !fits || !translate(&mut packet, context, to, partial, false) {
+    if !fits || !translate(&mut packet, context, to, false) {
         return packet.drop();
     }
     go_out(packet, route)
@@ -250,9 +255,14 @@ fn pass_on<'a, A: Stack>(
 
 /// Lets a rewritten packet go on, over the way that suits its new addresses.
 fn go_out<'a>(mut packet: Packet<'a>, route: Option<(Route<'a>, u32)>) -> Verdict {
-    match route {
-        Some((route, _)) if !route.is_local() && !packet.set_route(&route) => packet.drop(),
-        _ => packet.accept_marked(),
+    let sound = match route {
+        Some((route, _)) if !route.is_local() => packet.set_route(route),
+        _ => true,
+    };
+    if sound {
+        packet.accept_marked()
+    } else {
+        packet.drop()
     }
 }
 
@@ -273,6 +283,9 @@ pub(crate) fn error_to_server<A: Stack>(
         quote.src
     };
     let age = !path.is_local();
+    if age && is_loopback(src) {
+        return packet.drop();
+    }
     if !translate_error(&mut packet, quote, src, flow.reply.src, &flow.reply, age) {
         return packet.drop();
     }

@@ -4,28 +4,20 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, local, may_leave, stay, touch, MIN_MTU6};
+use super::{dest_path, earn, least_mtu, local, may_leave, stay, touch, MIN_MTU6};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::Flow;
 use crate::packet::tunnel::{self, Inner};
 use crate::packet::{rewrite, Context};
 use crate::sys::index::Side;
-use crate::sys::route::Path;
+use crate::sys::route::{has_policies, Path};
 use crate::sys::skb::{Origin, Packet, Verdict};
-
-/// The smallest MTU that IPv4 knows (RFC 791).
-const MIN_MTU4: u32 = 68;
 
 /// What a way with `mtu` leaves for the packet inside; `None`: too little to be a way.
 fn room(path: &Path, mtu: u32) -> Option<u32> {
-    let least = if path.to.is_ipv6() {
-        MIN_MTU6
-    } else {
-        MIN_MTU4
-    };
     let room = mtu.checked_sub(tunnel::length(path.to) as u32)?;
-    (room >= least).then_some(room)
+    (room >= least_mtu(path.to.is_ipv6())).then_some(room)
 }
 
 /// By the ordinary output.
@@ -34,6 +26,7 @@ pub(crate) fn request<A: Stack>(
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     ttl: u8,
+    own: bool,
 ) -> Verdict {
     let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
         packet.link_failure();
@@ -47,7 +40,7 @@ pub(crate) fn request<A: Stack>(
     };
     // IPv6 senders can't be told of less; the outer packet is fragmented then.
     let limit = if A::V6 { room.max(MIN_MTU6) } else { room };
-    if !may_leave::<A>(&mut packet, ttl, limit) {
+    if !may_leave(&mut packet, flow.request.src, ttl, limit) {
         return packet.drop();
     }
     let inner = packet.writable(A::HEADER).and_then(age::<A>);
@@ -56,7 +49,9 @@ pub(crate) fn request<A: Stack>(
     }
     packet.orphan();
     if packet.is_straight(path) {
-        earn::request_by(director, &packet, flow, Some(path));
+        if own {
+            earn::request_by(director, &packet, flow, Some(path));
+        }
         return packet.send_straight(path);
     }
     packet.send_tunnelled(path)
@@ -71,6 +66,10 @@ pub(crate) fn request_early<A: Stack>(
     context: &Context<A>,
     (origin, path): (&Origin, &Path),
 ) -> Verdict {
+    if path.to.is_ipv6() != A::V6 && has_policies(director.net()) {
+        // New policies make routes of their own family void only.
+        return stay(director, packet, Why::Policy);
+    }
     let spare = tunnel::length(path.to) as u32;
     let ready = match packet.ready(origin, path, spare, A::HEADER as u32) {
         Ok(ready) if room(path, ready.mtu()).is_some() => ready,

@@ -52,6 +52,8 @@ pub(crate) struct TunnelQuote {
     pub(crate) code: u8,
     /// The MTU of the way, where the error tells one; otherwise 0.
     pub(crate) mtu: u32,
+    /// Offset of the ICMP header.
+    pub(crate) icmp: usize,
     /// Offset of the quoted outer header.
     pub(crate) outer: usize,
     /// Offset of the client's packet behind it.
@@ -139,6 +141,7 @@ fn tunnel_quote<A: Addr>(
         kind,
         code,
         mtu: (u32::from(high) << 16) | u32::from(word(MTU)),
+        icmp,
         outer: at,
         inner: outer.l4,
         inner_v6: outer.proto == proto::IPV6,

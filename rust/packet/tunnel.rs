@@ -79,8 +79,7 @@ pub(crate) fn carried<A: Addr>(bytes: &[u8]) -> Option<Carried> {
         proto::IPV6 => true,
         _ => return None,
     };
-    let dst = A::SRC.checked_add(A::LEN)?;
-    let to = A::read(bytes.get(dst..dst.checked_add(A::LEN)?)?)?.into();
+    let to = A::destination(bytes)?.into();
     let plain = A::V6 || bytes.first() == Some(&0x45);
     plain.then_some(Carried { v6, to, at })
 }

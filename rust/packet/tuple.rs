@@ -23,6 +23,11 @@ pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
     fn read(bytes: &[u8]) -> Option<Self>;
     /// Writes the address to `bytes`, which must be [`Addr::LEN`] long.
     fn write(self, bytes: &mut [u8]) -> Option<()>;
+    /// Where the packet that `bytes` starts with goes.
+    fn destination(bytes: &[u8]) -> Option<Self> {
+        let start = Self::SRC.checked_add(Self::LEN)?;
+        Self::read(bytes.get(start..start.checked_add(Self::LEN)?)?)
+    }
     /// What it does to a checksum that one address takes another's place.
     fn delta(old: Self, new: Self) -> Delta;
     /// The address out of either family, if it is of this one.

@@ -180,6 +180,24 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_weights_share_the_table() {
+        let max = i32::MAX as u32;
+        let dests: Vec<_> = [max, max - 1, 1, 0]
+            .into_iter()
+            .zip(0..)
+            .map(|(weight, number)| Dest::numbered(number, weight))
+            .collect();
+        let mut table = vec![0; SLOTS];
+        build(&dests, &mut table, &mut vec![0; scratch_len(dests.len())]).unwrap();
+        let shares = shares(&table, dests.len());
+        assert!(
+            shares[0].abs_diff(shares[1]) < 100 && shares[0] > SLOTS / 3,
+            "{shares:?}"
+        );
+        assert!(shares[2] > 0 && shares[3] == 0, "{shares:?}");
+    }
+
+    #[test]
     fn picks_as_ipvs() {
         let service = Service::weighted(Kind::Mh, &[1, 2, 3, 4, 5]);
         assert_eq!(picks(&service), "412232120421444242403123");

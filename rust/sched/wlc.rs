@@ -13,8 +13,14 @@ struct Load {
 impl Load {
     /// Whether overhead / weight is smaller than the other's.
     fn is_below(&self, other: &Self) -> bool {
-        self.overhead.saturating_mul(other.weight) < other.overhead.saturating_mul(self.weight)
+        product(self.overhead, other.weight) < product(other.overhead, self.weight)
     }
+}
+
+/// Never too large: both have 64 bits.
+#[inline]
+fn product(a: u64, b: u64) -> u128 {
+    u128::from(a).wrapping_mul(u128::from(b))
 }
 
 #[inline]
@@ -59,6 +65,19 @@ mod tests {
             Some(0)
         );
         assert_eq!(Service::new(Kind::Wlc, vec![twice, once]).pick(), Some(0));
+    }
+
+    #[test]
+    fn the_largest_weights_are_compared_exactly() {
+        let max = i32::MAX as u32;
+        // 2^40 connections times 2^31 is more than 64 bits hold.
+        let more = Dest::numbered(0, max).with_conns(u32::MAX, u32::MAX);
+        let less = Dest::numbered(1, max).with_conns(u32::MAX - 1, u32::MAX);
+        assert_eq!(
+            Service::new(Kind::Wlc, vec![more.clone(), less.clone()]).pick(),
+            Some(1)
+        );
+        assert_eq!(Service::new(Kind::Wlc, vec![less, more]).pick(), Some(0));
     }
 
     #[test]

@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_weights_take_turns() {
+        let max = i32::MAX as u32;
+        assert_eq!(
+            Service::weighted(Kind::Wrr, &[max, max - 1, 1]).picks(6),
+            "001010"
+        );
+        assert_eq!(Service::weighted(Kind::Wrr, &[max, max]).picks(4), "0101");
+    }
+
+    #[test]
     fn weight_0_takes_nothing() {
         assert_eq!(
             Service::weighted(Kind::Wrr, &[0, 2, 0, 1]).picks(6),

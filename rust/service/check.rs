@@ -13,8 +13,8 @@ use crate::sched::Kind;
 use crate::sys::route::AddrType;
 use crate::wire::uapi::{fwd, svc_flags};
 
-/// The largest weight.
-const MAX_WEIGHT: u32 = 65_535;
+/// The largest weight, as IPVS takes it.
+const MAX_WEIGHT: u32 = i32::MAX as u32;
 
 /// A service's own flags.
 const SCHED_FLAGS: u32 = svc_flags::SCHED1 | svc_flags::SCHED2 | svc_flags::SCHED3;
@@ -72,7 +72,7 @@ pub(super) fn dest(service: &ServiceId, id: &DestId, spec: &DestSpec) -> Outcome
     demand(
         spec.weight <= MAX_WEIGHT,
         ERANGE,
-        c"the weight must be 0 to 65535",
+        c"the weight must be below 2^31",
     )?;
     demand(
         spec.upper <= i32::MAX as u32,

@@ -244,6 +244,10 @@ impl Services {
         id: DestId,
         spec: &DestSpec,
     ) -> Outcome {
+        if id.addr.is_ipv6() != service.addr.is_ipv6() && self.serial(service).is_ok() {
+            // Errors about a tunnel come by its own family. Before the lock, as above.
+            director.enable(id.addr.is_ipv6())?;
+        }
         let mut book = self.book.lock();
         let known = self.entry_in(&book, service)?.has(&id);
         demand(!known, EEXIST, c"the service has this destination")?;

@@ -93,6 +93,11 @@ impl<T: Send> RcuBox<T> {
         let head = bindings::callback_head::default();
         Ok(KBox::new(Self { head, value }, flags)?)
     }
+
+    /// What is in the box.
+    pub(super) fn value(&self) -> &T {
+        &self.value
+    }
 }
 
 /// Drops `boxed` after a grace period, in a softirq: `T`'s drop must not sleep.

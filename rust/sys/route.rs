@@ -234,7 +234,8 @@ impl Path {
     pub(crate) fn share(&self) -> Option<Self> {
         // SAFETY: A route by the invariant.
         let held = unsafe { ffi::rlvs_route_hold(self.dst.as_ptr()) };
-        held.then_some(Self { ..*self })
+        // INVARIANT: The new value has a reference of its own.
+        held.then(|| Self { ..*self })
     }
 
     /// A number that tells routes apart, for hashing.
@@ -259,13 +260,6 @@ pub(crate) enum Route<'a> {
     Kept(&'a Path),
     /// For one packet.
     Own(Path),
-}
-
-impl Route<'_> {
-    /// Whether it is for this packet alone.
-    pub(super) fn is_own(&self) -> bool {
-        matches!(self, Self::Own(_))
-    }
 }
 
 impl Deref for Route<'_> {

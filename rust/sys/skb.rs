@@ -12,7 +12,7 @@ use kernel::prelude::*;
 use super::hook::Place;
 use super::index::Side;
 use super::netns::Net;
-use super::rcu::Rcu;
+use super::rcu::{self, Rcu, RcuBox};
 use super::route::{Path, Route};
 use super::stats::Stats;
 use crate::ffi;
@@ -52,11 +52,6 @@ impl Facts {
         self.0 & ffi::RLVS_SKB_MARKED != 0
     }
 
-    /// Its checksum is left to the device.
-    pub(crate) fn partial(self) -> bool {
-        self.0 & ffi::RLVS_SKB_PARTIAL != 0
-    }
-
     /// It has a route.
     pub(crate) fn routed(self) -> bool {
         self.0 & ffi::RLVS_SKB_ROUTED != 0
@@ -82,7 +77,7 @@ impl Ready {
         self.answer & !ffi::RLVS_EARLY_PARTIAL
     }
 
-    /// The checksum is left to the device.
+    /// The checksum at the end of the bytes is left to the device.
     #[inline(always)]
     pub(crate) fn partial(self) -> bool {
         self.answer & ffi::RLVS_EARLY_PARTIAL != 0
@@ -251,6 +246,12 @@ impl<'a> Packet<'a> {
         Some(unsafe { core::slice::from_raw_parts_mut((*self.raw()).data, len) })
     }
 
+    /// Whether the checksum that ends at `end` holds only the pseudo header's sum.
+    pub(crate) fn is_partial(&self, end: u32) -> bool {
+        // SAFETY: Valid by the invariant.
+        unsafe { ffi::rlvs_skb_partial(self.raw(), end) }
+    }
+
     /// Whether it, or each of its segments, fits the MTU.
     #[inline(always)]
     pub(crate) fn fits(&self, mtu: u32) -> bool {
@@ -278,6 +279,12 @@ impl<'a> Packet<'a> {
         let place = self.place as c_uint;
         // SAFETY: Valid and ours by the invariant.
         unsafe { ffi::rlvs_skb_icmp_valid(self.raw(), place, offset, v6) }
+    }
+
+    /// Gives an answer the priority that its type of service asks for, as routers do.
+    pub(crate) fn prioritise(&mut self, v6: bool) {
+        // SAFETY: Valid and ours by the invariant; a packet that came in has a device.
+        unsafe { ffi::rlvs_skb_prioritise(self.raw(), v6) };
     }
 
     /// Lets go of the socket that was found for the address before the change.
@@ -311,15 +318,30 @@ impl<'a> Packet<'a> {
         Path::of_packet(self.net, self.skb, to)
     }
 
-    /// Sends it over `route` when it goes on; false: IPsec's policies forbid that, drop it.
-    pub(crate) fn set_route(&mut self, route: &Route<'a>) -> bool {
-        // A packet of the host's own leaves the read side with the hook.
-        let hold = route.is_own() || self.place == Place::LocalOut;
-        // SAFETY: Valid and ours; a kept path lives as long as the read side (`'a`), which only
-        // the host's own packets outlive: they get a reference, as do those with a way of their
-        // own.
+    /// Sends it over `route` when it goes on; false: IPsec's policies forbid that, or there is no
+    /// memory; drop it.
+    pub(crate) fn set_route(&mut self, route: Route<'a>) -> bool {
+        match route {
+            Route::Kept(path) => self.put_route(path),
+            Route::Own(path) => match RcuBox::new(path, GFP_ATOMIC) {
+                Ok(kept) => {
+                    let done = self.put_route(kept.value());
+                    // It lives as long as the read side, as a kept one does.
+                    rcu::defer(kept);
+                    done
+                }
+                Err(_) => false,
+            },
+        }
+    }
+
+    /// Gives it the route of a path that lives as long as the read side.
+    fn put_route(&mut self, path: &Path) -> bool {
+        let hold = self.place == Place::LocalOut;
+        // SAFETY: Valid and ours; only the host's own packets outlive the read side, and get a
+        // reference.
         unsafe {
-            ffi::rlvs_skb_set_route(self.raw(), route.dst(), hold);
+            ffi::rlvs_skb_set_route(self.raw(), path.dst(), hold);
             ffi::rlvs_policy_out(self.net.as_ptr(), self.raw())
         }
     }

@@ -13,6 +13,7 @@ PACKET_STATISTICS, PACKET_AUXDATA = 6, 8
 SO_RCVBUFFORCE = 33
 PACKET_OUTGOING = 4
 STATUS_PARTIAL, STATUS_GSO = 1 << 3, 1 << 8
+PACKET_VNET_HDR, NEEDS_CSUM, ETHERNET = 15, 1, 14
 BUFFER = 32 << 20
 LARGEST = 1 << 17
 
@@ -57,6 +58,19 @@ class Tap:
         """Forget what has been captured."""
         self.fetch()
         self.frames = []
+
+
+class Unfinished:
+    """Sends IP packets of which one checksum is left to the device."""
+
+    def __init__(self, injector):
+        self.injector = injector
+        injector.sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+
+    def send(self, data, start, offset):
+        """Send an IP packet; the sum goes from byte `start` of it to its end, to `offset` bytes behind `start`."""
+        head = struct.pack("<BBHHHH", NEEDS_CSUM, 0, 0, 0, ETHERNET + start, offset)
+        self.injector.sock.send(head + wire.ethernet(self.injector.source, self.injector.target, data))
 
 
 class Injector:

@@ -116,7 +116,7 @@ RLVS = {
     "dest_method_short": server(_3=nl.u16(0)),
     "dest_local_elsewhere": server(_3=nl.u32(1)),
     "dest_fullnat_without_local": server(_3=nl.u32(5)),
-    "dest_weight_large": server(_4=nl.u32(65536)),
+    "dest_weight_large": server(_4=nl.u32(1 << 31)),
     "dest_gue": server(_3=nl.u32(2), _13=b"\1", _14=nl.be16(6080)),
     "dest_tunnel_7": server(_3=nl.u32(2), _13=b"\7"),
     "daemon": (nl.NEW_DAEMON, nl.nest(nl.DAEMON, nl.attr(1, nl.u32(1)))),

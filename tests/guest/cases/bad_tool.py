@@ -35,8 +35,6 @@ REFUSED_RLVS = {
     "other_family_nat": (f"-a -t {V4} -r [fd00:3::11]:80 -m", "family"),
     "other_family_dr": (f"-a -u {V6} -r 10.0.3.11 -g", "family"),
     "other_family_fullnat": (f"-a -u {V6} -r 10.0.3.11:53 --fullnat", "family local"),
-    "weight_large": (f"-a -t {V4} -r 10.0.3.12:80 -m -w 65536", "weight"),
-    "weight_edit_large": (f"-e -t {V4} -r 10.0.3.11:8080 -m -w 2147483647", "weight"),
     "fullnat_without_local": (f"-a -t {V4} -r 10.0.3.12:80 --fullnat", "local"),
     "fullnat_edit_without_local": (f"-e -t {V4} -r 10.0.3.11:8080 --fullnat", "local"),
     "local_not_here": (f"-P -t {V4} -z 10.0.3.250", "host"),

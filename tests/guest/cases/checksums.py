@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Checksums that a device has summed up or is to finish: what is changed on the way keeps them right."""
 
+import socket
+import struct
+
 import wire
+from capture import Unfinished
 from client import PMTUDISC_DONT, discover
 from flow import Ends
 from lab import ADDRESS
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises
 
 SIZE = 30_000
+UDP_SEGMENT = 103
 ALL = ("nat", "dr", "tun", "fullnat")
 
 
@@ -127,3 +132,84 @@ def icmp(t, where, method, family, early):
         answer = poll(lambda: ends.near.select(lambda ip: ip.tuple() == flow.back(), False))
         check(answer, "no answer")
         ends.up.send(wire.icmp(flow.client, ends.vip, *kind, answer[0].ip.raw))
+
+
+def inside(family, outer_sum, source, target, sport, dport):
+    """A datagram that carries another one, whose checksum is left to a device; (packet, start of the inner header)."""
+    inner = wire.udp("192.0.2.1", 1000, "192.0.2.2", 2000, b"carried by a tunnel")
+    whole = wire.udp(source, sport, target, dport, b"tunnelhd" + inner)
+    start = len(whole) - len(wire.Ip(inner).l4)
+    data, at = bytearray(whole), (20 if family == 4 else 40) + 6
+    if not outer_sum:
+        data[at:at + 2] = b"\0\0"
+    head = wire.pseudo(wire.binary("192.0.2.1"), wire.binary("192.0.2.2"), wire.UDP, len(data) - start)
+    data[start + 6:start + 8] = struct.pack("!H", wire.total(head))
+    return bytes(data), start
+
+
+def finished(ip, start):
+    """The packet with the inner checksum as a device would finish it."""
+    data = bytearray(ip.raw)
+    data[start + 6:start + 8] = struct.pack("!H", wire.checksum(data[start:]))
+    return wire.Ip(data)
+
+
+@case("checksums.inner.{outer_sum}.{method}.{family}.{early}", needs=("fullnat",), outer_sum=("zero", "summed"),
+      method=ALL, family=FAMILIES, early=EARLY)
+def inner(t, outer_sum, method, family, early):
+    """The device is to finish a checksum inside a datagram: the datagram's own, or its lack, is no bare sum."""
+    ends = Ends(t, method, family, "udp")
+    flow = ends.flow().open()
+    ways = [(Unfinished(ends.up), ends.far, (flow.client, ends.vip, flow.sport, ends.vport), ends.rport)]
+    if not ends.keeps:
+        ways.append((Unfinished(ends.down), ends.near, (ends.rip, flow.seen[0], ends.rport, flow.seen[1]), flow.sport))
+    for sender, tap, addresses, dport in ways:
+        packet, start = inside(family, outer_sum == "summed", *addresses)
+        tap.drop()
+        sender.send(packet, start, 6)
+        got = poll(lambda: [carried(f.ip) for f in tap.select(lambda ip: carried(ip).dport == dport, False)])
+        check(got, "the datagram did not arrive")
+        check_outer(got[0], start, outer_sum)
+
+
+def carried(ip):
+    """The packet, out of the balancer's tunnel."""
+    return ip.inner if ip.proto in (wire.IPIP, wire.IPV6_IN_IP) else ip
+
+
+def check_outer(ip, start, outer_sum):
+    """The datagram's checksum is 0, or right when the inner one is finished (TUN's own output may have done that)."""
+    if outer_sum == "zero":
+        equal(ip.l4[6:8], b"\0\0", "checksum of the datagram")
+        return
+    both = (ip, finished(ip, start))
+    check(any(not one.fault() for one in both), f"the datagram's {both[1].fault()}")
+
+
+@case("checksums.inner.gso.{outer_sum}.{method}.{early}", needs=("fullnat",), outer_sum=("zero", "summed"),
+      method=("nat", "fullnat"), early=EARLY)
+def inner_gso(t, outer_sum, method, early):
+    """Tunnelled datagrams that travel as one large packet have right outer checksums once they are apart."""
+    vport, rport = t.port(), t.port()
+    t.balance(4, "udp", vport, method, ADDRESS["rs1"][4], rport)
+    option = "encap-csum" if outer_sum == "summed" else "noencap-csum"
+    t.lab.ip("client", f"link add fou1 type ipip remote {ADDRESS['vip'][4]} local {ADDRESS['client'][4]} ttl 64 "
+             f"encap fou encap-sport 7777 encap-dport {vport} {option}", "link set fou1 up",
+             "addr add 192.168.99.1/24 dev fou1")
+    t.defer(t.lab.ip, "client", "link del fou1")
+    t.offload(False, "director")
+    far = t.tap("rs1")
+    sock = t.lab.socket("client", socket.AF_INET, socket.SOCK_DGRAM)
+    t.defer(sock.close)
+    sock.connect(("192.168.99.2", 9))
+    for size in (100, 100, 100, 10_000, 10_000):
+        sock.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 1000)
+        sock.send(b"x" * size)
+
+    def arrived():
+        return far.select(lambda ip: ip.proto == wire.UDP and ip.dport == rport, False)
+    poll(lambda: len(arrived()) >= 23)
+    equal(len(arrived()), 23, "datagrams")
+    for frame in arrived():
+        equal(frame.ip.l4[6:8] == b"\0\0", outer_sum == "zero", "no checksum")
+        check(not frame.ip.fault(), f"{frame.ip.fault()} in {frame!r}")

@@ -6,6 +6,7 @@ import socket
 import wire
 from flow import Ends
 from lab import ADDRESS, ETHTOOL_SET_RX_CHECKSUM
+from servers import BLOCK
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises, settle
 
 # Name: type, code and last header word of IPv4, then of IPv6.
@@ -185,6 +186,42 @@ def tunnel(t, family, outer, early):
     got = one_error(ends.near, want, "too big for the tunnel")
     equal(got.target, flow.client, "target")
     equal(got.inner.tuple(), (flow.client, flow.sport, ends.vip, ends.vport), "quoted packet")
+
+
+def too_big_in_tunnel(t, family, outer, mtu, spoil=False):
+    """A flow through a tunnel, and a router's error about it, damaged or not; (ends, flow)."""
+    ends = Ends(t, "tun", family, "udp", balance=False)
+    t.balance(family, "udp", ends.vport, "tun", ADDRESS["rs1"][outer], ends.vport)
+    flow = ends.flow().open()
+    sent = ends.far.select(lambda ip: ip.proto in (wire.IPIP, wire.IPV6_IN_IP), outgoing=False)[-1].ip
+    kind = (3, 4, mtu) if outer == 4 else (2, 0, mtu)
+    error = bytearray(wire.icmp(ADDRESS["rs2"][outer], sent.source, *kind, sent.raw))
+    if spoil:
+        error[-1] ^= 0xFF
+    t.defer(t.forget)
+    ends.down.send(bytes(error))
+    return ends, flow
+
+
+@case("icmp.tunnel.least.{family}_in_{outer}.{early}", needs=("rlvs",), family=FAMILIES, outer=FAMILIES, early=EARLY)
+def tunnel_least(t, family, outer, early):
+    """No client is told of less than its protocol's smallest MTU, however narrow the tunnel's way."""
+    mtu = {(4, 4): 80, (6, 4): 600, (4, 6): 1300, (6, 6): 1300}[family, outer]
+    ends, flow = too_big_in_tunnel(t, family, outer, mtu)
+    least = 68 if family == 4 else 1280
+    want = (*ERRORS["toobig"][family][:2], max(least, mtu - (20 if outer == 4 else 40)))
+    equal(one_error(ends.near, want, "too big for the tunnel").target, flow.client, "target")
+
+
+@case("icmp.tunnel.bad_checksum.{family}_in_{outer}.{early}", needs=("rlvs",), family=FAMILIES, outer=FAMILIES,
+      early=EARLY)
+def tunnel_bad_checksum(t, family, outer, early):
+    """An error about a tunnel with a wrong checksum teaches nothing, and nobody is told."""
+    t.lab.offload("director", "back", False, ETHTOOL_SET_RX_CHECKSUM)
+    t.defer(t.lab.offload, "director", "back", True, ETHTOOL_SET_RX_CHECKSUM)
+    ends, flow = too_big_in_tunnel(t, family, outer, 1330, spoil=True)
+    flow.send(BLOCK[:1380])
+    equal(errors(ends.near, ERRORS["toobig"][family]), [], "errors that reached the client")
 
 
 @case("icmp.no_destination.{proto}.{family}", proto=PROTOCOLS, family=FAMILIES)

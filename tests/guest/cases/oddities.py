@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0
 """Packets that are rare or wrong: IP options, no UDP checksum, UDP GSO, padding, and random damage."""
 
+import contextlib
 import random
 import socket
 import struct
 
 import wire
+from capture import ETH_P_ALL, PACKET_AUXDATA, SOL_PACKET
 from flow import Ends
 from servers import BLOCK
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, settle
 
 UDP_SEGMENT = 103
+# Type of service, and the priority that routers give it.
+PRIORITIES = {0x00: 0, 0x08: 2, 0x10: 6}
 SEGMENT, SEGMENTS = 1000, 20
 DAMAGED = 300
 
@@ -115,3 +119,71 @@ def damaged(t, method, family, proto, early):
     other.open()
     settle(lambda: other.send(b"still here").ttl, 62, "TTL of a new flow's packet")
     t.forget()
+
+
+@case("oddities.loopback.{method}.{family}.{early}", needs=("fullnat",), method=("nat", "dr", "tun", "fullnat"),
+      family=FAMILIES, early=EARLY)
+def loopback(t, method, family, early):
+    """A local client with a loopback address calls a service: nothing of that leaves the host, nor an error about it."""
+    ends = Ends(t, method, family, "udp")
+    back, front = t.tap("director", "back"), t.tap("director", "front")
+    source = ("127.0.0.1", 0) if family == 4 else ("::1", 0)
+    client = t.client(family, "udp", ends.vport, "director", source=source)
+    for _ in range(3):
+        with contextlib.suppress(OSError):
+            client.sock.send(b"from the loopback")
+    ends.flow().open()
+    for tap in (back, front):
+        sent = tap.select(lambda ip: b"from the loopback" in ip.raw, outgoing=True)
+        equal(sent, [], f"packets that left by {tap.dev}")
+
+
+@case("oddities.priority.{method}.{family}.{early}", needs=("fullnat",), method=("nat", "fullnat"), family=FAMILIES,
+      early=EARLY)
+def priority(t, method, family, early):
+    """Answers get the priority that routers give to their type of service (IPv4); a VLAN's tag shows it."""
+    tap = answers_by_vlan(t, family)
+    ends = Ends(t, method, family, "udp")
+    flow = ends.flow().open()
+    for tos, want in PRIORITIES.items():
+        for _ in range(3):
+            tap.frames.clear()
+            ends.down.send(flow.reply(b"tos %d" % tos, tos=tos))
+            tagged = poll(lambda: [tci for data, tci in tap.fetch() if b"tos %d" % tos in data])
+            equal(tagged[:1], [(want if family == 4 else 0) << 13 | VLAN], f"tag of an answer with TOS {tos:#x}")
+
+
+VLAN = 7
+
+
+class Tags:
+    """Captures frames with the VLAN tag that a device is to put in."""
+
+    def __init__(self, t, host, dev):
+        self.frames = []
+        self.sock = t.lab.socket(host, socket.AF_PACKET, socket.SOCK_RAW, 0)
+        t.defer(self.sock.close)
+        self.sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        self.sock.bind((dev, ETH_P_ALL))
+        self.sock.setblocking(False)
+
+    def fetch(self):
+        """(bytes, tag) of all frames since the last clear()."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, extra, _, _ = self.sock.recvmsg(2048, 128)
+                self.frames.append((data, struct.unpack("IIIHHHH", extra[0][2][:20])[5]))
+        return self.frames
+
+
+def answers_by_vlan(t, family):
+    """Let answers leave the director's front by a VLAN device that writes priorities into its tags."""
+    via, local = ("10.0.7.2", "10.0.7.1") if family == 4 else ("fd00:7::2", "fd00:7::1")
+    mapping = "egress-qos-map " + " ".join(f"{n}:{n}" for n in range(1, 8))
+    net = "10.1.0.0/16" if family == 4 else "fd00:11::/64"
+    for host, own, more in (("router", via, ""), ("director", local, mapping)):
+        t.lab.ip(host, f"link add link front name front7 type vlan id {VLAN} {more}", "link set front7 up",
+                 f"addr add {own}/{64 if family == 6 else 24} dev front7 {'nodad' if family == 6 else ''}")
+        t.defer(t.lab.ip, host, "link del front7")
+    t.lab.ip("director", f"route add {net} via {via} dev front7")
+    return Tags(t, "director", "front")

@@ -4,6 +4,7 @@
 import json
 import threading
 
+import wire
 from context import join
 from flow import Ends
 from lab import ADDRESS
@@ -43,6 +44,37 @@ def save_restore(t):
     equal(t.backend.save(), "", "after -C")
     t.backend.run("-R", text=saved)
     equal(t.backend.save(), saved, "saved again")
+
+
+@case("tool.largest_weight.{scheduler}", scheduler=("rr", "wrr", "lc", "wlc", "sh", "dh", "mh"), needs=("rlvs",))
+def largest_weight(t, scheduler):
+    """Weights up to 2^31 - 1 are taken, listed and used, by every scheduler and both families."""
+    for family in FAMILIES:
+        ends = Ends(t, "nat", family, "tcp", balance=False)
+        heavy = t.target(family, "tcp", ends.vport, "nat", ends.rip, ends.rport, "-w", "2147483647")
+        light = t.target(family, "tcp", ends.vport, "nat", ADDRESS["rs2"][family], ends.rport, "-w", "0")
+        t.backend.restore(t.service(family, "tcp", ends.vport, "-s", scheduler), heavy, light)
+        for sport in range(4000, 4005):
+            ends.flow(sport=sport).send(b"", flags=wire.SYN)
+        t.backend.restore("-e" + light[2:-1] + "2147483646", "-e" + heavy[2:])
+        equal(t.backend.destinations()[join(ADDRESS["rs2"][family], ends.rport)][1], 2147483646, "weight listed")
+
+
+@case("tool.unused_port.{family}", needs=("rlvs",), family=FAMILIES)
+def unused_port(t, family):
+    """A port that direct routing and tunnelling do not use is warned of, once a line; the rest is as ever."""
+    vip, rip = join(ADDRESS["vip"][family], 700), ADDRESS["rs1"][family]
+    t.backend.restore(f"-A -t {vip} -s rr")
+    for command, method, port, warned in (("-a", "-g", 81, True), ("-e", "-i", 82, True), ("-e", "-g", 700, False),
+                                          ("-a", "-m", 81, False)):
+        done = t.backend.run(command, "-t", vip, "-r", join(rip, port), method)
+        equal(len(done.stderr.splitlines()), int(warned), f"lines on stderr: {done.stderr!r}")
+        check(not warned or str(port) in done.stderr, f"the port is not named: {done.stderr!r}")
+    t.backend.run("-D", "-t", vip)
+    lines = (f"-A -t {vip} -s rr", f"-a -t {vip} -r {join(rip, 81)} -g", f"-e -t {vip} -r {join(rip, 82)} -i")
+    done = t.backend.run("-R", text="\n".join(lines) + "\n")
+    equal(len(done.stderr.splitlines()), 2, f"lines on stderr: {done.stderr!r}")
+    equal(list(t.backend.destinations()), [join(rip, 700)], "destinations")
 
 
 @case("tool.list")

@@ -67,6 +67,29 @@ pub struct ServerRule {
     pub weight: u32,
     pub upper: u32,
     pub lower: u32,
+    /// The port that was asked for although packets keep the service's.
+    pub unused_port: Option<u16>,
+}
+
+impl Change {
+    /// What an administrator should know of a change that is carried out all the same.
+    pub fn warning(&self) -> Option<String> {
+        let (Change::AddServer(service, rule) | Change::EditServer(service, rule)) = self else {
+            return None;
+        };
+        let asked = rule.unused_port?;
+        let how = match rule.method {
+            Method::Tunnel => "tunnelling",
+            _ => "direct routing",
+        };
+        let kept = match service.endpoint.port {
+            0 => "the one that the packet has".to_owned(),
+            port => format!("the service's, {port}"),
+        };
+        Some(format!(
+            "warning: with {how} packets keep their port: the server's is {kept}, not {asked}"
+        ))
+    }
 }
 
 /// A listing.
@@ -365,6 +388,7 @@ impl Reader<'_> {
         let service = self.service()?;
         let method = self.method()?;
         let mut endpoint = self.server(service)?;
+        let asked = endpoint.port;
         if matches!(method, Method::Route | Method::Tunnel) {
             // The packet keeps its port on the way there.
             endpoint.port = service.endpoint.port;
@@ -375,6 +399,7 @@ impl Reader<'_> {
             weight: args.weight,
             upper: args.u_threshold,
             lower: args.l_threshold,
+            unused_port: (asked != endpoint.port).then_some(asked),
         };
         Ok((service, rule))
     }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         connect,
         io::stdin(),
         io::stdout(),
+        |text| eprintln!("rlvsadm: {text}"),
     ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -19,13 +19,15 @@ use crate::text;
 
 /// Reads the words of a command line, the program's name first, and does what they say.
 ///
-/// `connect` is called once it is clear that the module is needed; rules are read from `input`.
+/// `connect` is called once it is clear that the module is needed; rules are read from `input`, and `warn` is told,
+/// a line each time, what is odd about what is done all the same.
 pub fn run<I, T, L>(
     words: I,
     names: &dyn Names,
     connect: impl FnOnce() -> Result<L, LinkError>,
     input: impl Read,
     mut output: impl Write,
+    mut warn: impl FnMut(String),
 ) -> Result<(), Error>
 where
     I: IntoIterator<Item = T>,
@@ -36,10 +38,20 @@ where
         Command::Print(text) => text,
         Command::Restore => {
             let rules = restore::read(input, names)?;
+            for rule in &rules {
+                let text = rule.change.warning();
+                text.into_iter()
+                    .for_each(|text| warn(format!("line {}: {text}", rule.line)));
+            }
             restore::apply(&mut connect()?, &rules)?;
             String::new()
         }
-        command => execute(&mut connect()?, &command, names)?,
+        command => {
+            if let Command::Change(change) = &command {
+                change.warning().into_iter().for_each(&mut warn);
+            }
+            execute(&mut connect()?, &command, names)?
+        }
     };
     output.write_all(text.as_bytes()).map_err(Error::Output)?;
     output.flush().map_err(Error::Output)

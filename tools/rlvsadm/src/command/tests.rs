@@ -20,6 +20,7 @@ fn server(at: &str, method: Method) -> ServerRule {
         weight: 1,
         upper: 0,
         lower: 0,
+        unused_port: None,
     }
 }
 
@@ -91,7 +92,10 @@ fn servers_have_a_method() {
         ("-i --tun-type ipip", Method::Tunnel),
     ] {
         let line = format!("-e -t 10.0.0.1:80 -r 10.0.1.2:8080 {options}");
-        let expected = server("10.0.1.2:80", method);
+        let expected = ServerRule {
+            unused_port: Some(8080),
+            ..server("10.0.1.2:80", method)
+        };
         assert_eq!(change(&line), Change::EditServer(web(), expected), "{line}");
     }
 }

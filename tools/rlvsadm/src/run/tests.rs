@@ -271,10 +271,44 @@ fn the_other_listings_as_json() {
 }
 
 fn run_line(line: &str, input: &str, link: Result<Fake, LinkError>) -> (Result<(), Error>, String) {
-    let mut output = Vec::new();
+    let (result, output, _) = run_warned(line, input, link);
+    (result, output)
+}
+
+fn run_warned(
+    line: &str,
+    input: &str,
+    link: Result<Fake, LinkError>,
+) -> (Result<(), Error>, String, Vec<String>) {
+    let (mut output, mut warnings) = (Vec::new(), Vec::new());
     let words = std::iter::once("rlvsadm").chain(line.split_whitespace());
-    let result = run(words, &Table, || link, input.as_bytes(), &mut output);
-    (result, String::from_utf8(output).unwrap())
+    let warn = |text| warnings.push(text);
+    let result = run(words, &Table, || link, input.as_bytes(), &mut output, warn);
+    (result, String::from_utf8(output).unwrap(), warnings)
+}
+
+#[test]
+fn a_port_that_is_not_used_is_warned_of_once_a_line() {
+    let warned = |line: &str, input: &str, times: usize| {
+        let link = (0..times.max(1)).fold(Fake::default(), |fake, _| fake.accept());
+        let (result, output, warnings) = run_warned(line, input, Ok(link));
+        assert!(result.is_ok() && output.is_empty(), "{line}");
+        assert_eq!(warnings.len(), times, "{line}: {warnings:?}");
+        warnings
+    };
+    for method in ["-g", "-i", ""] {
+        let line = format!("-a -t 10.0.0.1:80 -r 10.0.1.2:8080 {method}");
+        let text = warned(&line, "", 1).remove(0);
+        assert!(text.contains("80,") && text.ends_with("not 8080"), "{text}");
+        warned(&line.replace("-a", "-e"), "", 1);
+        warned(&line.replace(":8080", ":80"), "", 0);
+        warned(&line.replace(":8080", ""), "", 0);
+    }
+    warned("-a -t 10.0.0.1:80 -r 10.0.1.2:8080 -m", "", 0);
+    warned("-a -t 10.0.0.1:0 -r 10.0.1.2:8080 -g", "", 1);
+    let rules = "-a -t 10.0.0.1:80 -r 10.0.1.2:81 -g\n\n-a -t 10.0.0.1:80 -r 10.0.1.3:82 -i\n";
+    let both = warned("-R", rules, 2);
+    assert!(both[0].starts_with("line 1: ") && both[1].starts_with("line 3: "));
 }
 
 #[test]
@@ -318,6 +352,6 @@ impl Write for Full {
 fn output_that_nobody_takes_is_an_error() {
     let link = || Ok(Fake::default().answer(vec![timeouts_answer()]));
     let words = ["rlvsadm", "-L", "--timeout"];
-    let error = run(words, &Table, link, std::io::empty(), Full).unwrap_err();
+    let error = run(words, &Table, link, std::io::empty(), Full, |_| {}).unwrap_err();
     assert!(matches!(error, Error::Output(_)) && error.status() == 1);
 }

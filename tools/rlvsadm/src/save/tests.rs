@@ -183,6 +183,7 @@ fn changes(entry: &Entry) -> Vec<Change> {
             weight: dest.weight,
             upper: dest.upper,
             lower: dest.lower,
+            unused_port: None,
         };
         Change::AddServer(id, rule)
     });
