@@ -11,7 +11,8 @@ use crate::state::tcp;
 use crate::sys::hook::Place;
 use crate::sys::index::Side;
 use crate::sys::rcu::Rcu;
-use crate::sys::skb::{Packet, Tracking, Verdict};
+use crate::sys::skb::{Packet, Verdict};
+use crate::sys::tracking::Tracking;
 
 /// TCP flags of a first packet, and those that tell it from a second one.
 const SYN: u8 = 0x02;
@@ -113,7 +114,7 @@ fn note<A: Stack>(director: &Director, packet: &Packet<'_>, context: &Context<A>
     let _ = packet.origin(A::V6);
     if tcp::opens(context.flags) {
         director.late.count(Why::Syn);
-    } else if A::parse_plain(packet.bytes()).is_none() {
+    } else if A::parse_plain(packet.bytes()).is_none() || packet.largest_fragment(A::V6) != 0 {
         director.late.count(Why::Form);
     }
 }

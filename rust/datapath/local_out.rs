@@ -24,7 +24,7 @@ impl<A: Stack> Hook for LocalOut<A> {
     fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
         let facts = packet.facts();
         if facts.marked() {
-            packet.keep_addresses();
+            guard::<A>(director, &mut packet);
             return packet.accept();
         }
         if !facts.routed() || facts.nodefrag() {
@@ -34,6 +34,21 @@ impl<A: Stack> Hook for LocalOut<A> {
             Parsed::Flow(context) => local_in::flow(director, packet, &context),
             Parsed::Error(quote) => icmp::error(director, packet, &quote),
             _ => packet.accept(),
+        }
+    }
+}
+
+/// Keeps the host's own NAT away from a FULLNAT connection to a real server; others that are
+/// marked may be IPVS's.
+fn guard<A: Stack>(director: &Director, packet: &mut Packet<'_>) {
+    if !packet.is_open() {
+        return;
+    }
+    if let Parsed::Flow(context) = parse::<A>(packet) {
+        let back = context.tuple.reversed();
+        let flow = A::flows(director).find_tuple(packet.rcu(), back, context.proto);
+        if flow.is_some_and(|(flow, _)| flow.is_fullnat()) {
+            packet.keep_addresses();
         }
     }
 }

@@ -103,7 +103,9 @@ void rlvs_skb_mark(struct sk_buff *skb);
 void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst, bool hold);
 void rlvs_skb_orphan(struct sk_buff *skb);
 int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook);
-u32 rlvs_skb_frag_max6(const struct sk_buff *skb);
+u32 rlvs_skb_frag_max(const struct sk_buff *skb, bool v6);
+bool rlvs_skb_is_merged(const struct sk_buff *skb);
+u32 rlvs_skb_mtu(const struct sk_buff *skb);
 bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6);
 
 /* shim_route.c: the way to an address */
@@ -179,6 +181,7 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb);
 #define RLVS_CT_DROP 2
 
 u32 rlvs_ct_arrive(struct sk_buff *skb);
+bool rlvs_ct_is_open(const struct sk_buff *skb);
 void rlvs_ct_keep(struct sk_buff *skb);
 bool rlvs_ct_settled(struct sk_buff *skb);
 

@@ -46,14 +46,28 @@ u32 rlvs_ct_arrive(struct sk_buff *skb)
 	return RLVS_CT_TRACKED;
 }
 
-/* Addresses and ports are rlvs's affair: the host's own NAT leaves them alone. */
+/* Whether the packet begins what is tracked, and its source may still be changed. */
+bool rlvs_ct_is_open(const struct sk_buff *skb)
+{
+	enum ip_conntrack_info ctinfo;
+	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
+
+	return ct && !nf_ct_is_confirmed(ct) &&
+	       !(ct->status & IPS_SRC_NAT_DONE);
+}
+
+/* Addresses and ports of such a packet are rlvs's affair: the host's own NAT leaves them alone. */
 void rlvs_ct_keep(struct sk_buff *skb)
 {
 	enum ip_conntrack_info ctinfo;
 	struct nf_conn *ct = nf_ct_get(skb, &ctinfo);
 
-	if (ct && !nf_ct_is_confirmed(ct))
-		ct->status |= IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
+#if IS_ENABLED(CONFIG_NF_NAT)
+	/* Who is done is taken out of a list at its end; this one is in none. */
+	INIT_HLIST_NODE(&ct->nat_bysource);
+	hlist_add_fake(&ct->nat_bysource);
+#endif
+	ct->status |= IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
 }
 
 /* Whether those that follow may go early: with TCP, when the opening is over. */
@@ -74,6 +88,11 @@ bool rlvs_ct_settled(struct sk_buff *skb)
 u32 rlvs_ct_arrive(struct sk_buff *skb)
 {
 	return RLVS_CT_NONE;
+}
+
+bool rlvs_ct_is_open(const struct sk_buff *skb)
+{
+	return false;
 }
 
 void rlvs_ct_keep(struct sk_buff *skb)

@@ -87,11 +87,9 @@ static bool bridged(const struct sk_buff *skb)
 #endif
 }
 
-/* Several packets that the card has put together for the host itself (LRO). */
 static bool merged(const struct sk_buff *skb)
 {
-	return unlikely(skb->data_len) && skb_shinfo(skb)->gso_size &&
-	       !skb_shinfo(skb)->gso_type;
+	return unlikely(skb->data_len) && rlvs_skb_is_merged(skb);
 }
 
 /* As ip_forward() and more: what it would not pass on is not taken. */

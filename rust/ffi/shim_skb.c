@@ -194,10 +194,23 @@ int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook)
 	return err;
 }
 
-/* The size of the largest fragment of a reassembled IPv6 packet, or 0. */
-u32 rlvs_skb_frag_max6(const struct sk_buff *skb)
+/* The size of the largest fragment of a reassembled packet, or 0. */
+u32 rlvs_skb_frag_max(const struct sk_buff *skb, bool v6)
 {
-	return IP6CB(skb)->frag_max_size;
+	return v6 ? IP6CB(skb)->frag_max_size : IPCB(skb)->frag_max_size;
+}
+
+/* Several packets that the card has put together for the host itself (LRO). */
+bool rlvs_skb_is_merged(const struct sk_buff *skb)
+{
+	return unlikely(skb->data_len) && skb_shinfo(skb)->gso_size &&
+	       !skb_shinfo(skb)->gso_type;
+}
+
+/* The MTU of the packet's route, with room for what the route puts around it. */
+u32 rlvs_skb_mtu(const struct sk_buff *skb)
+{
+	return dst_mtu(skb_dst(skb));
 }
 
 /* Takes @len bytes off the front, so that the packet starts at an inner header. */

@@ -152,6 +152,10 @@ fn may_leave<A: Stack>(packet: &mut Packet<'_>, src: A, ttl: u8, mtu: u32) -> bo
         packet.icmp(A::V6, Icmp::TimeExceeded);
         return false;
     }
+    if packet.is_merged() {
+        // As ip_forward(): it was made for this host alone.
+        return false;
+    }
     fits_or_told::<A>(packet, mtu)
 }
 
@@ -175,7 +179,7 @@ fn too_big<A: Stack>(packet: &Packet<'_>, mtu: u32) -> bool {
     if !A::V6 {
         return ipv4::dont_fragment(packet.bytes()) && !packet.fits(mtu);
     }
-    match packet.largest_fragment6() {
+    match packet.largest_fragment(true) {
         0 => !packet.fits(mtu),
         largest => largest > mtu,
     }

@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, fits_or_told, is_loopback, may_leave, stay, touch};
+use super::{dest_path, earn, fits_or_told, is_loopback, may_leave, stay, too_big, touch};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::ways::Way;
@@ -17,7 +17,7 @@ use crate::packet::{l4, rewrite, Context, Tuple};
 use crate::sys::hook::Place;
 use crate::sys::index::Side;
 use crate::sys::route::{has_policies, has_rules, Hints, Path, Query, Route};
-use crate::sys::skb::{Origin, Packet, Verdict};
+use crate::sys::skb::{Icmp, Origin, Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
 #[inline(always)]
@@ -250,16 +250,41 @@ fn pass_on<'a, A: Stack>(
     if !fits || !translate(&mut packet, context, to, false) {
         return packet.drop();
     }
-    go_out(packet, route)
+    if !take_route(&mut packet, route) {
+        return packet.drop();
+    }
+    let encrypted = !own && has_policies(packet.net());
+    if encrypted && too_big::<A>(&packet, packet.route_mtu()) {
+        return send_back(packet, context, to);
+    }
+    packet.accept_marked()
+}
+
+/// Tells the sender of a rewritten packet that it is too large for its route, which has room for
+/// what encryption adds. He knows it by its old addresses.
+fn send_back<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> Verdict {
+    let mtu = packet.route_mtu();
+    let back = Context {
+        tuple: *to,
+        ..*context
+    };
+    if translate(&mut packet, &back, &context.tuple, false) {
+        packet.icmp(A::V6, Icmp::TooBig(mtu));
+    }
+    packet.drop()
+}
+
+/// Gives a rewritten packet the way that suits its new addresses. False: drop it.
+fn take_route<'a>(packet: &mut Packet<'a>, route: Option<(Route<'a>, u32)>) -> bool {
+    match route {
+        Some((route, _)) if !route.is_local() => packet.set_route(route),
+        _ => true,
+    }
 }
 
 /// Lets a rewritten packet go on, over the way that suits its new addresses.
 fn go_out<'a>(mut packet: Packet<'a>, route: Option<(Route<'a>, u32)>) -> Verdict {
-    let sound = match route {
-        Some((route, _)) if !route.is_local() => packet.set_route(route),
-        _ => true,
-    };
-    if sound {
+    if take_route(&mut packet, route) {
         packet.accept_marked()
     } else {
         packet.drop()

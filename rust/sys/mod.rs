@@ -21,4 +21,5 @@ pub(crate) mod stats;
 pub(crate) mod sysctl;
 pub(crate) mod tally;
 pub(crate) mod time;
+pub(crate) mod tracking;
 pub(crate) mod worker;

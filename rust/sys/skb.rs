@@ -119,17 +119,6 @@ pub(crate) enum NotReady {
     Size,
 }
 
-/// What connection tracking says about a packet that has come to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tracking {
-    /// It does not see it.
-    None,
-    /// It knows the connection.
-    Tracked,
-    /// It refuses the packet.
-    Refused,
-}
-
 /// An ICMP error to a packet's sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Icmp {
@@ -178,7 +167,7 @@ impl<'a> Packet<'a> {
     }
 
     #[inline(always)]
-    fn raw(&self) -> *mut bindings::sk_buff {
+    pub(super) fn raw(&self) -> *mut bindings::sk_buff {
         self.skb.as_ptr()
     }
 
@@ -259,10 +248,22 @@ impl<'a> Packet<'a> {
         self.len() <= mtu || unsafe { ffi::rlvs_skb_fits(self.raw(), mtu) }
     }
 
-    /// The largest fragment of a reassembled IPv6 packet, or 0.
-    pub(crate) fn largest_fragment6(&self) -> u32 {
+    /// The largest fragment of a reassembled packet, or 0.
+    pub(crate) fn largest_fragment(&self, v6: bool) -> u32 {
+        // SAFETY: Valid by the invariant, and with an IP header of that family.
+        unsafe { ffi::rlvs_skb_frag_max(self.raw(), v6) }
+    }
+
+    /// Whether a card has put it together out of several, which only this host can take.
+    pub(crate) fn is_merged(&self) -> bool {
         // SAFETY: Valid by the invariant.
-        unsafe { ffi::rlvs_skb_frag_max6(self.raw()) }
+        unsafe { ffi::rlvs_skb_is_merged(self.raw()) }
+    }
+
+    /// The MTU of the route that it has.
+    pub(crate) fn route_mtu(&self) -> u32 {
+        // SAFETY: Valid by the invariant, and with a route where this is asked.
+        unsafe { ffi::rlvs_skb_mtu(self.raw()) }
     }
 
     /// Computes a checksum that was left to the device; false: no memory.
@@ -350,29 +351,6 @@ impl<'a> Packet<'a> {
     pub(crate) fn is_let_in(&mut self, v6: bool) -> bool {
         // SAFETY: Valid and ours by the invariant.
         unsafe { ffi::rlvs_policy_in(self.raw(), v6) }
-    }
-
-    /// Lets connection tracking, if there is any, keep what it knows of it: it has come to its
-    /// end in the host's eyes.
-    pub(crate) fn arrive(&mut self) -> Tracking {
-        // SAFETY: Valid and ours by the invariant, inside a read side.
-        match unsafe { ffi::rlvs_ct_arrive(self.raw()) } {
-            ffi::RLVS_CT_NONE => Tracking::None,
-            ffi::RLVS_CT_DROP => Tracking::Refused,
-            _ => Tracking::Tracked,
-        }
-    }
-
-    /// Keeps the host's own NAT away from it.
-    pub(crate) fn keep_addresses(&mut self) {
-        // SAFETY: Valid and ours by the invariant.
-        unsafe { ffi::rlvs_ct_keep(self.raw()) };
-    }
-
-    /// Whether connection tracking, if it sees it, has seen the opening of its connection.
-    pub(crate) fn is_settled(&mut self) -> bool {
-        // SAFETY: Valid and ours by the invariant.
-        unsafe { ffi::rlvs_ct_settled(self.raw()) }
     }
 
     /// Tells the sender of an error.

@@ -139,31 +139,6 @@ class Vrf:
                 self.t.lab.ip("director", line + (" vrf red" if line.startswith("route") and leg in legs else ""))
 
 
-@case("answers.vrf.{method}.{family}.{proto}.{early}", method=("nat", "dr", "tun", "fullnat"), family=FAMILIES,
-      proto=PROTOCOLS, early=EARLY)
-def vrf(t, method, family, proto, early):
-    """Clients, VIP and real servers in a VRF: balanced, both ways, by the VRF's table."""
-    Vrf(t, "front", "back")
-    flow = Ends(t, method, family, proto).flow().open()
-    for _ in range(5):
-        for side in sides(flow):
-            side.passes()
-
-
-@case("answers.vrf_talks.{method}.{family}.{early}", method=NAT, family=FAMILIES, early=EARLY)
-def vrf_talks(t, method, family, early):
-    """A client in a VRF and much traffic, and none of it by a route of the main table."""
-    Vrf(t, "front", "back")
-    t.lab.ip("director", f"route add blackhole {ADDRESS['client'][family]}/{32 if family == 4 else 128}")
-    t.defer(t.lab.ip, "director", f"route del blackhole {ADDRESS['client'][family]}/{32 if family == 4 else 128}")
-    vport, rport = t.port(), t.port()
-    t.serve("rs1", family, "tcp", rport)
-    t.balance(family, "tcp", vport, method, ADDRESS["rs1"][family], rport)
-    client = t.client(family, "tcp", vport)
-    for _ in range(3):
-        equal(client.bulk(100_000).name, "rs1", "server")
-
-
 @case("answers.vrf_front.{family}.{proto}.{early}", needs=("fullnat",), family=FAMILIES, proto=PROTOCOLS, early=EARLY)
 def vrf_front(t, family, proto, early):
     """Clients and VIP in a VRF, the real servers outside of it, FULLNAT: answers go by the VRF's table."""
