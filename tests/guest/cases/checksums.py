@@ -192,6 +192,8 @@ def inner_gso(t, outer_sum, method, early):
     """Tunnelled datagrams that travel as one large packet have right outer checksums once they are apart."""
     vport, rport = t.port(), t.port()
     t.balance(4, "udp", vport, method, ADDRESS["rs1"][4], rport)
+    # Where it is a module nobody loads it for `ip`.
+    t.lab.execute("client", "modprobe", "-q", "fou")
     option = "encap-csum" if outer_sum == "summed" else "noencap-csum"
     t.lab.ip("client", f"link add fou1 type ipip remote {ADDRESS['vip'][4]} local {ADDRESS['client'][4]} ttl 64 "
              f"encap fou encap-sport 7777 encap-dport {vport} {option}", "link set fou1 up",
