@@ -18,7 +18,7 @@ help:
 	@echo 'make shell        the same machine with a prompt in it'
 	@echo 'make test         checks, host tests and guest tests; make test T=PATTERN: matching guest tests only'
 	@echo 'make check        formatting, lints, warnings, house rules'
-	@echo 'make debug        guest tests in a User-Mode Linux kernel that checks locks, RCU and memory; make debug T=PATTERN'
+	@echo 'make debug        all guest tests in a User-Mode Linux kernel that checks locks, RCU and memory; make debug T=PATTERN'
 	@echo 'make setup        get what all of these need, once; make setup REFRESH=1: newest kernel, anew'
 	@echo 'make install      build and install for the running kernel of this machine, if it has Rust'
 	@echo 'make KDIR=PATH    build build/rlvs.ko on this machine against any prepared kernel tree'
