@@ -100,7 +100,8 @@ def later(seconds=0.05):
 
 
 def quiet(ends):
-    """Wait until half a connection that was closed counts as over: 3 s, the time stamp may be a second old."""
+    """Wait until half a closed connection counts as over, and half an open one as given up: 3 s, the time stamp may be
+    a second old."""
     begin = time.monotonic()
     poll(lambda: time.monotonic() > begin + 4.2, 10)
     check(ends.known(), "connections are gone")
@@ -139,6 +140,7 @@ def order_nat(t, family, early):
     half(tcp, 8)
     later()
     answered(tcp, 9)
+    quiet(tcp)
     finished(tcp, 10)
     refused_guess(tcp, 11)
     order = [client[n] for n in (11, 10, 8, 9, 7, 5, 6, 3)]
@@ -177,6 +179,7 @@ def order_dr(t, method, family):
             udp.flow(4).send(b"%d" % number)
         # A SYN over and over is one packet.
         tcp.flow(5).send(b"%d" % number, flags=SYN)
+    quiet(tcp)
     half(tcp, 6).send(b"", flags=FIN | ACK)
     spoofed(tcp, 7).send(b"", flags=RST)
     take_turns(t, [client[n] for n in (7, 6, 5, 4, 3)], tcp, tcp, udp)
