@@ -23,7 +23,7 @@ from context import Context  # noqa: E402
 from lab import Lab  # noqa: E402
 from servers import Servers  # noqa: E402
 
-BOUND = 120
+BOUND = 600
 SPLATS = "/src/qemu/splats"
 SHOWN = 12
 
