@@ -20,6 +20,8 @@ class Bridge:
     def __init__(self, t, *addresses):
         self.t = t
         t.defer(self.remove)
+        # Where it is a module nobody loads it by asking for its settings.
+        t.lab.execute("director", "modprobe", "-q", "br_netfilter")
         t.lab.ip("director", "link add span type bridge forward_delay 0 mcast_snooping 0", "link set span up")
         for name, (host, near, far) in self.PORTS.items():
             MAC[host, name], MAC["director", name] = mac(near), mac(far)
