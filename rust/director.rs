@@ -215,12 +215,12 @@ impl Director {
 
     /// Whether there are as many flows as there may be.
     pub(crate) fn is_full(&self) -> bool {
-        self.is_above(1) || self.flows4.is_full()
+        self.is_at_limit() || self.flows4.is_full()
     }
 
-    /// Whether with `more` flows there would be more than the namespace may have.
-    pub(crate) fn is_above(&self, more: u64) -> bool {
-        self.conns().saturating_add(more) > self.config.conn_max()
+    /// Whether there are as many flows as the namespace itself may have.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.conns() >= self.config.conn_max()
     }
 
     /// Whether so many flows have given way that their memory could not be freed yet: as many

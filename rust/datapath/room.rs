@@ -36,7 +36,7 @@ fn make(director: &Director, rcu: &Rcu) -> bool {
     }
     // Another one, so that the number falls to a limit that was lowered. What all users'
     // namespaces may have together is not this one's alone to fall to.
-    if director.is_above(1) {
+    if director.is_at_limit() {
         displace_any(director, rcu);
     }
     true

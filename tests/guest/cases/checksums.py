@@ -7,6 +7,7 @@ import struct
 import wire
 from capture import Unfinished
 from client import PMTUDISC_DONT, discover
+from cases.mtu import serve
 from flow import Ends
 from lab import ADDRESS
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises
@@ -29,15 +30,6 @@ def summed_up(t, *devs):
 def here(family):
     """From where a client on the director calls, so that answers come back to it."""
     return (ADDRESS["director.back"][family], 0)
-
-
-def serve(t, method, family, proto):
-    """One service with rs1 behind it; returns its port."""
-    vport = t.port()
-    rport = t.port() if method in ("nat", "fullnat") else vport
-    t.serve("rs1", family, proto, rport, ADDRESS["vip" if method in ("dr", "tun") else "rs1"][family])
-    t.balance(family, proto, vport, method, ADDRESS["rs1"][family], rport)
-    return vport
 
 
 @case("checksums.complete.server_here.{method}.{family}.{proto}.{early}", method=("nat", "dr", "tun"), family=FAMILIES,
