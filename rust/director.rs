@@ -310,8 +310,12 @@ impl Job for Director {
     fn run(&self) -> Option<Jiffies> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         let all = self.retimed.swap(false, Ordering::Acquire);
-        let left4 = self.flows4.tend(&self.config, all);
-        let left6 = self.flows6.tend(&self.config, all);
+        let retired = self.ways.retire().then_some(&self.ways);
+        let left4 = self.flows4.tend(&self.config, all, retired);
+        let left6 = self.flows6.tend(&self.config, all, retired);
+        if let Some(ways) = retired {
+            ways.renew();
+        }
         self.open_gate();
         let tidy = self.services.sweep();
         let rest = [self.flows4.rest(), self.flows6.rest()] == [true; 2];

@@ -8,6 +8,7 @@
 
 use kernel::prelude::*;
 
+use super::ways::Ways;
 use super::{Family, Flow, FlowTable};
 use crate::config::Config;
 use crate::packet::proto;
@@ -92,21 +93,25 @@ impl<A: Family> FlowTable<A> {
     }
 
     /// One share of the upkeep: fits the table to its load, removes what is over, and frees
-    /// what was removed before; with `all` it looks at every flow. Says whether something is
-    /// left to free. Sleeps; one caller at a time.
-    pub(crate) fn tend(&self, config: &Config, all: bool) -> bool {
+    /// what was removed before; with `all` it looks at every flow, as it does if there are ways
+    /// of which places are `retired`: flows lose their tickets for them. Says whether something is left to free.
+    /// Sleeps; one caller at a time.
+    pub(crate) fn tend(&self, config: &Config, all: bool, retired: Option<&Ways>) -> bool {
         self.0.wake();
         if let Some(buckets) = rcu::read(|rcu| self.0.wanted(rcu)) {
             // Without memory the table stays as it is, only slower; the next run tries again.
             let _ = self.0.resize(buckets);
         }
-        let mut next = (self.len() != 0).then(Position::default);
+        let all = all || retired.is_some();
+        // With `all` one that was not counted yet is seen, too.
+        let mut next = (all || self.len() != 0).then(Position::default);
         while let Some(at) = next {
             let now = Jiffies::now();
             let clock = Clock {
                 config,
                 now,
                 table: self,
+                retired,
             };
             next = rcu::read(|rcu| self.0.scan(rcu, at, STRIDE, all, &clock));
             rcu::cond_resched();
@@ -120,11 +125,16 @@ struct Clock<'a, A: Family> {
     config: &'a Config,
     now: Jiffies,
     table: &'a FlowTable<A>,
+    /// Ways of which places begin anew.
+    retired: Option<&'a Ways>,
 }
 
 impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
     #[inline(always)]
     fn left(&self, flow: &Flow<A>) -> Option<Jiffies> {
+        if let Some(ways) = self.retired {
+            flow.lose_tickets(ways);
+        }
         flow.left(self.config, self.now)
     }
 

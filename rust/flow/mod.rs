@@ -386,6 +386,15 @@ impl<A: Family> Flow<A> {
         self.ticket_of(side).store(ticket, Ordering::Relaxed);
     }
 
+    /// Takes the tickets away for places that begin anew.
+    fn lose_tickets(&self, ways: &ways::Ways) {
+        for ticket in &self.tickets {
+            if ways.is_retired(ticket.load(Ordering::Relaxed)) {
+                ticket.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// The interface that answers must go back to, if the client's address does not tell; or 0.
     pub(crate) fn link(&self) -> u32 {
         self.extra.as_ref().map_or(0, |extra| extra.link)

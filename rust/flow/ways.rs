@@ -4,15 +4,17 @@
 //!
 //! A director has few of them, and all flows share them. A side of a flow keeps a ticket: the
 //! number of a slot and of the way that was in it, four bytes and no reference. Another way in
-//! the slot makes the ticket void. A slot's numbers are never used twice; when they run out the
-//! slot is not used any more.
+//! the slot makes the ticket void. When a slot's numbers run out the worker has it begin anew:
+//! nobody gets a ticket for it any more, all flows lose those that they have, and a grace period
+//! later no packet can hold one.
 
 use kernel::prelude::*;
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::pool::numbers::Numbers;
 use crate::sys::once::Once;
-use crate::sys::rcu::{Rcu, RcuBox, RcuCell};
+use crate::sys::rcu::{self, Rcu, RcuBox, RcuCell};
 use crate::sys::route::Path;
 use crate::sys::skb::Origin;
 use crate::sys::time::{Jiffies, HZ};
@@ -109,17 +111,24 @@ impl Way {
 /// A place for a way.
 struct Slot {
     way: RcuCell<Way>,
-    /// The number of the last way that was here.
-    number: AtomicU32,
+    /// The numbers of the ways that come here.
+    numbers: Numbers<LAST>,
 }
 
 /// The ways of a network namespace.
-pub(crate) struct Ways(Once<[Slot; SLOTS]>);
+pub(crate) struct Ways {
+    slots: Once<[Slot; SLOTS]>,
+    /// A slot has handed out its last number.
+    spent: AtomicBool,
+}
 
 impl Ways {
     /// No way is known yet, and there is no room for any.
     pub(crate) const fn new() -> Self {
-        Self(Once::empty())
+        Self {
+            slots: Once::empty(),
+            spent: AtomicBool::new(false),
+        }
     }
 
     /// Makes room, unless there is. Sleeps.
@@ -127,21 +136,21 @@ impl Ways {
         if !self.is_open() {
             let slots = pin_init::init_array_from_fn(|_| Slot {
                 way: RcuCell::empty(),
-                number: AtomicU32::new(0),
+                numbers: Numbers::new(),
             });
-            self.0.put(KVBox::init(slots, GFP_KERNEL_ACCOUNT)?);
+            self.slots.put(KVBox::init(slots, GFP_KERNEL_ACCOUNT)?);
         }
         Ok(())
     }
 
     /// Whether there is room, that is, whether there was a service.
     pub(crate) fn is_open(&self) -> bool {
-        self.0.get().is_some()
+        self.slots.get().is_some()
     }
 
     #[inline(always)]
     fn slot(&self, place: usize) -> Option<&Slot> {
-        self.0.get()?.get(place)
+        self.slots.get()?.get(place)
     }
 
     /// The way of a ticket, unless another one has taken its place; its route may be out of date.
@@ -173,10 +182,10 @@ impl Ways {
         self.put(rcu, place, way, now)
     }
 
-    /// Whether the place has a number left that it never had.
+    /// Whether the place has a number left.
     fn has_numbers(&self, place: usize) -> bool {
         let slot = self.slot(place);
-        slot.is_some_and(|slot| slot.number.load(Ordering::Relaxed) < LAST)
+        slot.is_some_and(|slot| slot.numbers.any())
     }
 
     /// Whether nobody loses anything if a way with `stamp` comes here.
@@ -202,25 +211,57 @@ impl Ways {
         if !self.is_free(rcu, place, way.stamp) && self.age(rcu, place, now) < Jiffies(HZ) {
             return None;
         }
-        let next = |last: u32| (last < LAST).then(|| last.wrapping_add(1));
-        let last = slot
-            .number
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        way.number = last.ok()?.wrapping_add(1);
+        way.number = slot.numbers.take()?;
+        if way.number == LAST {
+            self.spent.store(true, Ordering::Relaxed);
+        }
         let way = slot.way.put(rcu, RcuBox::new(way, GFP_ATOMIC).ok()?);
         Some((way, ticket(place, way.number)))
     }
 
+    /// If the numbers of a slot have run out, retires all slots that have few left, and says so:
+    /// the flows are to lose their tickets for them, see [`Self::is_retired`]. Sleeps then.
+    pub(crate) fn retire(&self) -> bool {
+        if !self.spent.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        let slots = || self.slots.get().into_iter().flatten();
+        for slot in slots() {
+            slot.numbers.retire();
+        }
+        // Who took a number before has put his way in its place, and has his ticket.
+        rcu::synchronize();
+        for slot in slots().filter(|slot| slot.numbers.is_retired()) {
+            slot.way.clear();
+        }
+        true
+    }
+
+    /// Whether the slot of a ticket is retired.
+    pub(crate) fn is_retired(&self, ticket: u32) -> bool {
+        let slot = self.slot(ticket as usize & (SLOTS - 1));
+        slot.is_some_and(|slot| slot.numbers.is_retired())
+    }
+
+    /// Has the retired slots begin anew: no flow has a ticket for one. Sleeps.
+    pub(crate) fn renew(&self) {
+        // Who read a flow's ticket before it was taken away has used it.
+        rcu::synchronize();
+        for slot in self.slots.get().into_iter().flatten() {
+            slot.numbers.renew();
+        }
+    }
+
     /// Lets go of all routes.
     pub(crate) fn clear(&self) {
-        for slot in self.0.get().into_iter().flatten() {
+        for slot in self.slots.get().into_iter().flatten() {
             slot.way.clear();
         }
     }
 
     /// Lets go of the routes that are out of date.
     pub(crate) fn sweep(&self, rcu: &Rcu) {
-        for slot in self.0.get().into_iter().flatten() {
+        for slot in self.slots.get().into_iter().flatten() {
             if slot.way.get(rcu).is_some_and(Way::is_stale) {
                 slot.way.replace(None);
             }

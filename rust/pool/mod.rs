@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Local ports for FULLNAT.
+//! What is handed out and comes back: local ports for FULLNAT, numbers of places.
 //!
 //! Pure: `core` only, no allocation.
 
+pub(crate) mod numbers;
 pub(crate) mod ports;

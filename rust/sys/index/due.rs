@@ -122,13 +122,14 @@ impl Drop for Hints {
     }
 }
 
-/// Whether a byte's time has come; takes it then.
+/// Whether a byte's time has come; takes it then. With `all` a bucket is looked at whatever its
+/// byte says: an object may be there whose time was not noted yet.
 #[inline(always)]
 pub(super) fn take(byte: &AtomicU8, now: Quarter, all: bool) -> bool {
     let when = byte.load(Ordering::Relaxed);
-    if when == 0 || !all && Quarter(when).ahead_of(now) > 0 {
+    if !all && (when == 0 || Quarter(when).ahead_of(now) > 0) {
         return false;
     }
     // ORDERING: as in `Hints::put`.
-    byte.swap(0, Ordering::AcqRel) != 0
+    byte.swap(0, Ordering::AcqRel) != 0 || all
 }

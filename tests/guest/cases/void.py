@@ -129,3 +129,18 @@ def vip(t, method, family):
     for side in sides(flow):
         side.passes()
     watch.settle(True, *sides(flow))
+
+
+@case("void.again.{method}.{family}", needs=NEEDS, method=METHODS, family=FAMILIES)
+def again(t, method, family):
+    """Forty times routes change and marks become void: packets go on arriving, and in the end all go early."""
+    ends, watch = Ends(t, method, family, "udp"), Watch(t)
+    both = [side for client in (1, 2) for side in sides(ends.flow(client).open())]
+    other = f"{STRANGERS[family][1]}/{32 if family == 4 else 128} dev back"
+    watch.settle(True, *both)
+    for _ in range(40):
+        t.lab.ip("director", f"route add {other}", f"route del {other}")
+        t.backend.run("--recheck")
+        for side in both:
+            side.passes()
+    watch.settle(True, *both)
