@@ -105,7 +105,6 @@ void rlvs_skb_orphan(struct sk_buff *skb);
 int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook);
 u32 rlvs_skb_frag_max(const struct sk_buff *skb, bool v6);
 bool rlvs_skb_is_merged(const struct sk_buff *skb);
-u32 rlvs_skb_mtu(const struct sk_buff *skb);
 bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6);
 
 /* shim_route.c: the way to an address */
@@ -173,6 +172,18 @@ void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst);
 
 bool rlvs_policy_in(struct sk_buff *skb, bool v6);
 bool rlvs_policy_out(struct net *net, struct sk_buff *skb);
+
+/* Between whom a packet will travel; IPv4 addresses are mapped. No protocol: as it is. */
+struct rlvs_ends {
+	struct in6_addr from;
+	struct in6_addr to;
+	__be16 sport;
+	__be16 dport;
+	u8 proto;
+};
+
+u32 rlvs_policy_mtu(struct net *net, struct sk_buff *skb,
+		    struct dst_entry *dst, const struct rlvs_ends *ends);
 
 /* shim_ct.c: connection tracking */
 

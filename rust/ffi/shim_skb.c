@@ -207,12 +207,6 @@ bool rlvs_skb_is_merged(const struct sk_buff *skb)
 	       !skb_shinfo(skb)->gso_type;
 }
 
-/* The MTU of the packet's route, with room for what the route puts around it. */
-u32 rlvs_skb_mtu(const struct sk_buff *skb)
-{
-	return dst_mtu(skb_dst(skb));
-}
-
 /* Takes @len bytes off the front, so that the packet starts at an inner header. */
 bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6)
 {

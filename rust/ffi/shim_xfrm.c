@@ -44,11 +44,61 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 				 0, GFP_ATOMIC);
 }
 
+/* The flow of a packet that will leave by @dst between other @ends. */
+static int session(struct net *net, struct sk_buff *skb, struct dst_entry *dst,
+		   const struct rlvs_ends *ends, struct flowi *fl)
+{
+	int err = xfrm_decode_session(net, skb, fl, dst->ops->family);
+
+	fl->flowi_oif = dst->dev->ifindex;
+	if (err || !ends->proto)
+		return err;
+	fl->flowi_proto = ends->proto;
+	if (dst->ops->family == AF_INET6) {
+		fl->u.ip6.saddr = ends->from;
+		fl->u.ip6.daddr = ends->to;
+		fl->u.ip6.fl6_sport = ends->sport;
+		fl->u.ip6.fl6_dport = ends->dport;
+	} else {
+		fl->u.ip4.saddr = ends->from.s6_addr32[3];
+		fl->u.ip4.daddr = ends->to.s6_addr32[3];
+		fl->u.ip4.fl4_sport = ends->sport;
+		fl->u.ip4.fl4_dport = ends->dport;
+	}
+	return 0;
+}
+
+/*
+ * The MTU that the policies leave a packet that has still to be rewritten for
+ * @dst; that of @dst where they forbid it, which comes to light later.
+ */
+u32 rlvs_policy_mtu(struct net *net, struct sk_buff *skb,
+		    struct dst_entry *dst, const struct rlvs_ends *ends)
+{
+	u32 mtu = dst_mtu(dst);
+	struct flowi fl;
+
+	if (session(net, skb, dst, ends, &fl) < 0 || !dst_hold_safe(dst))
+		return mtu;
+	dst = xfrm_lookup(net, dst, &fl, skb_to_full_sk(skb), 0);
+	if (IS_ERR(dst))
+		return mtu;
+	mtu = dst_mtu(dst);
+	dst_release(dst);
+	return mtu;
+}
+
 #else
 
 bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 {
 	return true;
+}
+
+u32 rlvs_policy_mtu(struct net *net, struct sk_buff *skb,
+		    struct dst_entry *dst, const struct rlvs_ends *ends)
+{
+	return dst_mtu(dst);
 }
 
 #endif

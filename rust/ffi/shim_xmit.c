@@ -74,6 +74,13 @@ void rlvs_xmit_straight(struct sk_buff *skb, struct dst_entry *dst)
 		rlvs_xmit_neigh4(skb, dst);
 }
 
+/* A packet of the host itself has no device yet, and those that take it from here want one. */
+static void have_dev(struct sk_buff *skb)
+{
+	if (!skb->dev && skb_dst(skb))
+		skb->dev = skb_dst(skb)->dev;
+}
+
 /* What every packet gets before the host's own output takes it; false: dropped. */
 static bool out_prepare(struct net *net,
 			struct sk_buff *skb, struct dst_entry *dst)
@@ -87,10 +94,13 @@ static bool out_prepare(struct net *net,
 	skb_forward_csum(skb);
 	if (skb->dev)
 		skb_clear_tstamp(skb);
-	if (likely(rlvs_policy_out(net, skb)))
-		return true;
-	kfree_skb(skb);
-	return false;
+	if (unlikely(!rlvs_policy_out(net, skb))) {
+		kfree_skb(skb);
+		return false;
+	}
+	/* IPsec cuts what is large into packets, and asks the device for that. */
+	have_dev(skb);
+	return true;
 }
 
 /* Through LOCAL_OUT and the ordinary output; @tracked: connection tracking sees it. */
@@ -163,13 +173,6 @@ void rlvs_xmit_tunnel(struct net *net, struct sk_buff *skb,
 		ip6_local_out(net, NULL, skb);
 	else
 		ip_local_out(net, NULL, skb);
-}
-
-/* A packet of the host itself has no device yet, and the senders want one. */
-static void have_dev(struct sk_buff *skb)
-{
-	if (!skb->dev && skb_dst(skb))
-		skb->dev = skb_dst(skb)->dev;
 }
 
 void rlvs_icmp4(struct sk_buff *skb, u8 type, u8 code, u32 info)

@@ -2,12 +2,13 @@
 
 //! Direct routing: the packet goes to the real server's link address as it is.
 
-use super::{dest_path, earn, local, may_leave, stay, touch};
+use super::{dest_path, earn, local, may_leave, narrowed, stay, touch};
 use crate::datapath::Stack;
 use crate::director::Director;
 use crate::flow::Flow;
 use crate::packet::{rewrite, Context};
 use crate::sys::index::Side;
+use crate::sys::policy::Ends;
 use crate::sys::route::Path;
 use crate::sys::skb::{Origin, Packet, Verdict};
 
@@ -26,6 +27,7 @@ pub(crate) fn request<A: Stack>(
     if path.is_local() {
         return local::request(packet);
     }
+    let mtu = narrowed::<A>(&packet, path, mtu, Ends::as_is);
     if !may_leave(&mut packet, flow.request.src, ttl, mtu) || !age::<A>(&mut packet) {
         return packet.drop();
     }

@@ -13,6 +13,7 @@ use crate::packet::{ipv4, Context};
 use crate::service::Dest;
 use crate::sys::index::Side;
 use crate::sys::netns::Net;
+use crate::sys::policy::Ends;
 use crate::sys::rcu::{Rcu, RcuBox};
 use crate::sys::route::{has_policies, Hints, Path, Query};
 use crate::sys::skb::{Icmp, Packet, Verdict};
@@ -141,6 +142,21 @@ pub(crate) fn touch<A: Stack>(
         A::flows(director).noted(&director.config, packet.rcu(), flow);
     }
     written
+}
+
+/// What IPsec's policies leave of a way's `mtu` for a packet that will travel between `ends`.
+fn narrowed<A: Stack>(
+    packet: &Packet<'_>,
+    path: &Path,
+    mtu: u32,
+    ends: impl FnOnce() -> Ends,
+) -> u32 {
+    // Nobody can be told of less than the smallest MTU.
+    if !has_policies(packet.net()) || packet.len() <= least_mtu(A::V6) {
+        return mtu;
+    }
+    let left = packet.policed_mtu(path, &ends());
+    left.min(mtu).max(least_mtu(A::V6))
 }
 
 /// Whether a packet may leave over a way with this MTU; its sender is told if not.

@@ -7,7 +7,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, fits_or_told, is_loopback, may_leave, stay, too_big, touch};
+use super::{dest_path, earn, fits_or_told, is_loopback, may_leave, narrowed, stay, touch};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::ways::Way;
@@ -16,8 +16,9 @@ use crate::packet::icmp::Quote;
 use crate::packet::{l4, rewrite, Context, Tuple};
 use crate::sys::hook::Place;
 use crate::sys::index::Side;
+use crate::sys::policy::Ends;
 use crate::sys::route::{has_policies, has_rules, Hints, Path, Query, Route};
-use crate::sys::skb::{Icmp, Origin, Packet, Verdict};
+use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
 #[inline(always)]
@@ -35,6 +36,11 @@ fn translate<A: Stack>(
     bytes
         .and_then(|bytes| rewrite::rewrite(bytes, context, to, partial, age))
         .is_some()
+}
+
+/// What the policies ask of a rewritten packet.
+fn ends<A: Stack>(to: &Tuple<A>, proto: u8) -> Ends {
+    Ends::new(to.src.into(), to.dst.into(), (proto, to.sport, to.dport))
 }
 
 /// Bytes up to the end of what changes: the checksum of TCP or UDP.
@@ -59,6 +65,7 @@ pub(crate) fn request<A: Stack>(
     if path.is_local() {
         return deliver(packet, context, &to);
     }
+    let mtu = narrowed::<A>(&packet, path, mtu, || ends(&to, context.proto));
     if !may_leave(&mut packet, context.tuple.src, context.ttl, mtu)
         || !turn(&mut packet, context, &to)
     {
@@ -156,6 +163,8 @@ fn client_route<'a, A: Stack>(
     let path = Path::find(net, client_query(packet, flow, class))?;
     let mtu = path.mtu()?;
     if open {
+        let new = || ends(&flow.translated(Side::Second), flow.proto);
+        let mtu = narrowed::<A>(packet, &path, mtu, new);
         return Some((Route::Own(path), mtu));
     }
     let fallback = path.share();
@@ -243,35 +252,13 @@ fn pass_on<'a, A: Stack>(
     to: &Tuple<A>,
     route: Option<(Route<'a>, u32)>,
 ) -> Verdict {
-    // A server on this host knows the way to the local address, not the one to the client.
-    let own = packet.place() == Place::LocalOut;
-    let far = route.as_ref().filter(|(route, _)| own && !route.is_local());
+    // What let it come here knows another way, or nothing of what encryption adds.
+    let far = route.as_ref().filter(|(route, _)| !route.is_local());
     let fits = far.is_none_or(|&(_, mtu)| fits_or_told::<A>(&mut packet, mtu));
     if !fits || !translate(&mut packet, context, to, false) {
         return packet.drop();
     }
-    if !take_route(&mut packet, route) {
-        return packet.drop();
-    }
-    let encrypted = !own && has_policies(packet.net());
-    if encrypted && too_big::<A>(&packet, packet.route_mtu()) {
-        return send_back(packet, context, to);
-    }
-    packet.accept_marked()
-}
-
-/// Tells the sender of a rewritten packet that it is too large for its route, which has room for
-/// what encryption adds. He knows it by its old addresses.
-fn send_back<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> Verdict {
-    let mtu = packet.route_mtu();
-    let back = Context {
-        tuple: *to,
-        ..*context
-    };
-    if translate(&mut packet, &back, &context.tuple, false) {
-        packet.icmp(A::V6, Icmp::TooBig(mtu));
-    }
-    packet.drop()
+    go_out(packet, route)
 }
 
 /// Gives a rewritten packet the way that suits its new addresses. False: drop it.

@@ -4,13 +4,14 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, least_mtu, local, may_leave, stay, touch, MIN_MTU6};
+use super::{dest_path, earn, least_mtu, local, may_leave, narrowed, stay, touch, MIN_MTU6};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::Flow;
 use crate::packet::tunnel::{self, Inner};
-use crate::packet::{rewrite, Context};
+use crate::packet::{proto, rewrite, Context};
 use crate::sys::index::Side;
+use crate::sys::policy::Ends;
 use crate::sys::route::{has_policies, Path};
 use crate::sys::skb::{Origin, Packet, Verdict};
 
@@ -18,6 +19,12 @@ use crate::sys::skb::{Origin, Packet, Verdict};
 fn room(path: &Path, mtu: u32) -> Option<u32> {
     let room = mtu.checked_sub(tunnel::length(path.to) as u32)?;
     (room >= least_mtu(path.to.is_ipv6())).then_some(room)
+}
+
+/// What the policies ask of the outer packet.
+fn ends<A: Stack>(path: &Path) -> Ends {
+    let proto = if A::V6 { proto::IPV6 } else { proto::IPIP };
+    Ends::new(path.source, path.to, (proto, 0, 0))
 }
 
 /// By the ordinary output.
@@ -38,6 +45,8 @@ pub(crate) fn request<A: Stack>(
     let Some(room) = room(path, mtu) else {
         return packet.drop();
     };
+    let policed = narrowed::<A>(&packet, path, mtu, || ends::<A>(path));
+    let room = room.min(policed.saturating_sub(tunnel::length(path.to) as u32));
     // IPv6 senders can't be told of less; the outer packet is fragmented then.
     let limit = if A::V6 { room.max(MIN_MTU6) } else { room };
     if !may_leave(&mut packet, flow.request.src, ttl, limit) {

@@ -10,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod netdev;
 pub(crate) mod netns;
 pub(crate) mod once;
+pub(crate) mod policy;
 mod prefetch;
 pub(crate) mod quota;
 pub(crate) mod random;

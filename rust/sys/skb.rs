@@ -260,12 +260,6 @@ impl<'a> Packet<'a> {
         unsafe { ffi::rlvs_skb_is_merged(self.raw()) }
     }
 
-    /// The MTU of the route that it has.
-    pub(crate) fn route_mtu(&self) -> u32 {
-        // SAFETY: Valid by the invariant, and with a route where this is asked.
-        unsafe { ffi::rlvs_skb_mtu(self.raw()) }
-    }
-
     /// Computes a checksum that was left to the device; false: no memory.
     pub(crate) fn complete_checksum(&mut self) -> bool {
         // SAFETY: Valid and ours by the invariant.

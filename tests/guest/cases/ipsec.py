@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """IPsec policies of the director: in, out and forward, blocking and protecting, there before a flow and after."""
 
+import socket
+
 import wire
+from cases.mtu import forget_here, path_mtu, serve, too_big
+from client import PMTUDISC_DO, PMTUDISC_DONT, discover
 from context import join
 from flow import Ends
 from ipsec import ESP, Policies
 from lab import ADDRESS
-from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll
+from servers import BLOCK
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises, until
 from watch import Watch, side_of
 
 METHODS = ("nat", "dr", "tun", "fullnat")
@@ -167,3 +172,80 @@ def talks(t, method, family, proto, early):
     policies.flush()
     client.ask(500, 500)
     fresh.ask(500, 500)
+
+
+def protect_requests(t, mode, method, family, source):
+    """Requests to rs1 travel as ESP, with `mode`; rs1 has the keys."""
+    own, rip = ADDRESS["director.back"][family], ADDRESS["rs1"][family]
+    ends, there = Policies(t), Policies(t, "rs1")
+    for name in ("lip1", "lip2") if method == "fullnat" else (method,):
+        pair = {"dr": (source, ADDRESS["vip"][family]), "tun": (own, rip)}.get(
+            name, (ADDRESS[name][family] if name in ADDRESS else source, rip))
+        outer = (own, rip) if mode == "tunnel" else pair
+        ends.associate(*outer, mode, "rs1")
+        ends.protect("out", *pair, mode, outer)
+        there.protect("in", *pair, mode, outer)
+
+
+def quoted(t, near, vport, family):
+    """The one MTU that a client was told, always about a packet of its own."""
+    found = too_big(near)
+    check(found, "the client was not told")
+    for ip in found:
+        check(not ip.fault() and not ip.inner.header_fault(), f"checksum: {ip.fault()}")
+        equal((ip.inner.target, ip.inner.dport), (ADDRESS["vip"][family], vport), "quoted packet")
+    return only({ip.icmp_mtu for ip in found}, "announced MTU")
+
+
+def only(values, what):
+    """The one value that there is."""
+    equal(len(values), 1, f"{what}: {values}, of which there may be")
+    return values.pop()
+
+
+WHERE = ("client", "director")
+
+
+@case("ipsec.large.{where}.{mode}.{method}.{family}.tcp.{early}", where=WHERE, mode=MODES, method=METHODS,
+      family=FAMILIES, early=("on",))
+def large(t, where, mode, method, family, early):
+    """A client's segments are too large for ESP: it is told, about its own packet, and what follows is not cut."""
+    vport, source = serve(t, method, family, "tcp"), ADDRESS["client" if where == "client" else "director.back"][family]
+    t.defer(t.forget)
+    t.defer(forget_here, t)
+    client = t.client(family, "tcp", vport, where, source=(source, 0))
+    client.ask(10, 10)
+    protect_requests(t, mode, method, family, source)
+    near, back = t.tap("client"), t.tap("director", "back")
+    client.ask(100_000, 10)
+    if where == "client":
+        quoted(t, near, vport, family)
+    back.drop()
+    client.ask(100_000, 10)
+    sent = back.select(lambda ip: ip.proto != wire.ICMP6, outgoing=True)
+    check(len([frame for frame in sent if frame.ip.proto == ESP]) >= 50, "requests did not leave as ESP")
+    check(all(frame.ip.whole for frame in sent), "the client has learned nothing: its segments are cut for ever")
+
+
+@case("ipsec.large.{where}.{mode}.{method}.{family}.udp.{early}", where=WHERE, mode=MODES, method=METHODS,
+      family=FAMILIES, early=("on",))
+def large_datagram(t, where, mode, method, family, early):
+    """The MTU that a client of UDP is told is the right one, to the byte; what may be cut gets through in pieces."""
+    vport, source = serve(t, method, family, "udp"), ADDRESS["client" if where == "client" else "director.back"][family]
+    t.defer(t.forget)
+    t.defer(forget_here, t)
+    protect_requests(t, mode, method, family, source)
+    client = t.client(family, "udp", vport, where, source=(source, 0), before=discover(family, PMTUDISC_DO))
+    client.ask(10)
+    near, back, headers = t.tap("client"), t.tap("director", "back"), 28 if family == 4 else 48
+    size = 1500 - headers
+    raises(OSError, lambda: (client.sock.send(BLOCK[:size]), client.sock.recv(1)), "a datagram too large for ESP")
+    client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    mtu = until(lambda: path_mtu(client) != 1500 and path_mtu(client), "the socket learns the MTU")
+    if where == "client":
+        equal(quoted(t, near, vport, family), mtu, "MTU in the error, and that the socket knows")
+    back.drop()
+    client.ask(mtu - headers)
+    sent = back.select(lambda ip: ip.proto == ESP, outgoing=True)
+    equal([frame.ip.whole for frame in sent], [True], "ESP packets that are whole")
+    t.client(family, "udp", vport, where, source=(source, 0), before=discover(family, PMTUDISC_DONT)).ask(4000)
