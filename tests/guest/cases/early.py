@@ -5,7 +5,7 @@ import wire
 from flow import Ends
 from lab import ADDRESS, run
 from rules import CHAINS, filter_rules, probe
-from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, until
 
 
 def input_rule(t, rule):
@@ -25,6 +25,15 @@ def start(t, method, family, proto):
     return client
 
 
+def taken(client, read):
+    """Wait until the client's flow goes early: the marks of before a change are void until a grace period has passed."""
+    def goes():
+        before = read()
+        client.ask(100, 100)
+        return read() == before
+    until(goes, "a known flow goes early")
+
+
 @case("early.hooks.{method}.{family}.{proto}.{early}", method=("nat", "dr", "tun"), family=FAMILIES, proto=PROTOCOLS,
       early=EARLY)
 @case("early.hooks.{method}.{family}.{proto}.{early}", needs=("fullnat",), method=("fullnat",), family=FAMILIES,
@@ -32,7 +41,8 @@ def start(t, method, family, proto):
 def hooks(t, method, family, proto, early):
     """With the early path on, packets of a known flow pass none of the later hooks; with it off, they do."""
     client, read = start(t, method, family, proto), probe(t)
-    client.ask(100, 100)
+    if early == "on":
+        taken(client, read)
     before = read()
     for _ in range(20):
         client.ask(500, 500)
@@ -64,7 +74,8 @@ def switch(t, family):
     client, read = start(t, "nat", family, "tcp"), probe(t)
     for on in (True, False, True):
         t.backend.early(on)
-        client.ask(100, 100)
+        if on:
+            taken(client, read)
         before = read()["postrouting"]
         client.ask(20_000, 20_000)
         moved = read()["postrouting"] - before
