@@ -89,9 +89,8 @@ pub(super) fn locals(
     locals.try_for_each(|(local, conns)| each(&|m| write::local(m, local, conns)))
 }
 
-/// All connections, IPv4 first. Remembers the family and the number of the next bucket.
+/// All connections, IPv4 first. Remembers the family and where its walk goes on.
 pub(super) fn flows(dump: &mut Dump<'_>, director: &Director) -> Result {
-    dump.generation(u32::try_from(director.buckets()).unwrap_or(u32::MAX));
     if let [0, _] = dump.cursor() {
         flows_of(dump, 0, director, &director.flows4)?;
         dump.remember([1, 0]);
@@ -107,13 +106,14 @@ fn flows_of<A: flow::Family>(
 ) -> Result {
     let [_, next] = dump.cursor();
     let mut next = Some(usize::try_from(next)?);
-    while let Some(bucket) = next {
-        // A bucket goes out whole, or with the next part.
-        dump.remember([family, bucket as u64]);
+    let mut looked = 0_u32;
+    while let Some(at) = next {
+        // What stands there goes out whole, or with the next part.
+        dump.remember([family, at as u64]);
         let mark = dump.mark();
         let mut result = Ok(());
         next = rcu::read(|rcu| {
-            table.list(&director.config, rcu, bucket, |flow| {
+            table.list(&director.config, rcu, at, |flow| {
                 if result.is_ok() {
                     result = dump.message(cmd::NEW_CONN, |m| write::flow(m, &flow));
                 }
@@ -123,7 +123,8 @@ fn flows_of<A: flow::Family>(
             dump.cut(mark);
             return result;
         }
-        if bucket % 1024 == 0 {
+        looked = looked.wrapping_add(1);
+        if looked % 1024 == 0 {
             rcu::cond_resched();
         }
     }

@@ -55,16 +55,16 @@ impl<A: Family> Flow<A> {
 }
 
 impl<A: Family> FlowTable<A> {
-    /// Shows the flows of bucket `bucket` to `f`; returns the next bucket, if there is one.
+    /// Shows some flows to `f`, those at `at`; returns where to go on, if there are more. The
+    /// listing begins at 0, and misses none while the table changes its size.
     pub(crate) fn list(
         &self,
         config: &Config,
         rcu: &Rcu,
-        bucket: usize,
+        at: usize,
         mut f: impl FnMut(FlowView),
     ) -> Option<usize> {
         let now = Jiffies::now();
-        self.0
-            .walk(rcu, bucket, 1, |flow| f(flow.view(config, now)))
+        self.0.walk(rcu, at, |flow| f(flow.view(config, now)))
     }
 }

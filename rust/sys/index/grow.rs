@@ -96,7 +96,8 @@ impl<T: Entry> Index<T> {
             if word == 0 || result.is_err() {
                 return;
             }
-            let place = self.hash_of(word).and_then(|hash| {
+            // SAFETY: The entry is linked and its bucket locked.
+            let place = unsafe { self.hash_of(word) }.and_then(|hash| {
                 let place = new.line(hash).free_slot(None)?;
                 Some((place, new.bucket(hash)))
             });
@@ -114,8 +115,12 @@ impl<T: Entry> Index<T> {
     }
 
     /// The whole hash of an entry, of which the word holds only a part.
-    fn hash_of(&self, word: u64) -> Option<u64> {
-        // SAFETY: The entry is linked and its bucket locked, so the node is live.
+    ///
+    /// # Safety
+    ///
+    /// `word` was read from a table whose bucket is locked, or under RCU that is still held.
+    pub(super) unsafe fn hash_of(&self, word: u64) -> Option<u64> {
+        // SAFETY: A node stays live while its entry is linked and locked, and for a grace period.
         let value = unsafe { &(*node::<T>(word)).value };
         Some(T::hash(&value.key(side(word))?, &self.seed))
     }

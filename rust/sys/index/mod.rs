@@ -30,6 +30,7 @@ use super::rcu::Rcu;
 use super::slab::{OpenPool, Pool};
 use super::time::Jiffies;
 use crate::ffi;
+use crate::hash::cursor;
 
 mod due;
 mod end;
@@ -391,28 +392,39 @@ impl<T: Entry> Index<T> {
         table
     }
 
-    /// Calls `f` for the objects of `count` buckets from `start` on; returns where to go
-    /// on, or `None` at the end. While the table grows some may come twice or not at all.
-    pub(crate) fn walk(
-        &self,
-        rcu: &Rcu,
-        start: usize,
-        count: usize,
-        mut f: impl FnMut(&T),
-    ) -> Option<usize> {
-        let table = self.newest(rcu);
-        let end = start.saturating_add(count).min(table.buckets());
-        for bucket in start..end {
-            Self::prefetch_nodes(table, bucket.wrapping_add(AHEAD));
-            for_each_word(table.line(bucket as u64), |slot| {
+    /// Calls `f` for the objects of the bucket at `at`, and returns where to go on, or `None` at
+    /// the end; a walk begins at 0. Objects that are there from the beginning to the end come
+    /// once or, seldom and while the table changes its size, twice.
+    pub(crate) fn walk(&self, rcu: &Rcu, at: usize, mut f: impl FnMut(&T)) -> Option<usize> {
+        let first = self.table(rcu);
+        let tables = [Some(first), first.next()];
+        let buckets = tables.iter().flatten().map(|table| table.buckets()).max()?;
+        let mask = buckets.wrapping_sub(1);
+        // The old table first: from there they move to the new one.
+        for table in tables.iter().flatten() {
+            for_each_word(table.line(at as u64), |slot| {
                 let word = slot.load(Ordering::Acquire);
-                if word != 0 && side(word) == Side::First {
+                if word != 0 && side(word) == Side::First && self.is_at(rcu, table, word, at, mask)
+                {
                     // SAFETY: By the invariant a live node, which the token keeps so.
                     f(unsafe { &(*node::<T>(word)).value });
                 }
             });
         }
-        (end < table.buckets()).then_some(end)
+        let next = cursor::next(at, mask);
+        if let Some(next) = next {
+            Self::prefetch_nodes(self.newest(rcu), next);
+        }
+        next
+    }
+
+    /// Whether an entry, which was found in `table` under `_rcu`, would be in bucket `at` of a
+    /// table with `mask` + 1 buckets.
+    fn is_at(&self, _rcu: &Rcu, table: &Table, word: u64, at: usize, mask: usize) -> bool {
+        // CAST: the low bits are meant.
+        let bucket = |hash: u64| hash as usize & mask;
+        // SAFETY: By the contract above.
+        table.buckets() > mask || unsafe { self.hash_of(word) }.map(bucket) == Some(at & mask)
     }
 
     /// Asks for the objects of a bucket, which are spread over all memory.
