@@ -5,3 +5,4 @@
 
 pub(crate) mod numbers;
 pub(crate) mod ports;
+pub(crate) mod turn;
