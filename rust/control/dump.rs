@@ -75,7 +75,7 @@ pub(super) fn members(
     first: usize,
     each: &mut dyn FnMut(Fill<'_>) -> Result,
 ) -> Result {
-    let mut members = entry.members().iter().skip(first);
+    let mut members = entry.members().skip(first);
     members.try_for_each(|member| each(&|m| write::member(m, member)))
 }
 
@@ -85,7 +85,7 @@ pub(super) fn locals(
     first: usize,
     each: &mut dyn FnMut(Fill<'_>) -> Result,
 ) -> Result {
-    let mut locals = entry.locals().skip(first);
+    let mut locals = entry.locals(first);
     locals.try_for_each(|(local, conns)| each(&|m| write::local(m, local, conns)))
 }
 

@@ -8,6 +8,7 @@
 use core::net::IpAddr;
 use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::Arc;
 
 use super::counts::{minus, plus, read};
@@ -17,6 +18,7 @@ use super::ports::{PortKey, PortSet, PortSets};
 use super::refusal::{demand, Outcome, Refusal};
 use super::roster::{LocalAddr, Roster, Service, Slot, Source};
 use crate::sched::{Change, Flags, Kind};
+use crate::sys::front::Front;
 use crate::sys::netns::Net;
 use crate::sys::quota::{Taken, SOURCES};
 use crate::sys::rcu::{self, RcuBox, RcuCell};
@@ -48,8 +50,11 @@ impl ServiceSpec {
 pub(crate) struct Entry {
     pub(super) service: Arc<Service>,
     pub(crate) spec: ServiceSpec,
-    /// Newest first.
+    /// Oldest first, that is, by their serial numbers.
     members: KVVec<Member>,
+    /// The serial number of each.
+    serials: RBTree<DestId, u64>,
+    last_serial: u64,
     /// Oldest first.
     locals: KVVec<Arc<LocalAddr>>,
     /// What the destinations counted that are gone.
@@ -63,6 +68,8 @@ pub(crate) struct Entry {
 /// A destination of a service.
 pub(crate) struct Member {
     pub(crate) dest: Arc<Dest>,
+    /// No other of the service ever has the same.
+    serial: u64,
     /// One for each local address of the service, in their order; none without FULLNAT.
     ports: KVVec<Use>,
     /// The counters at their last zeroing.
@@ -78,6 +85,7 @@ impl Member {
         let joined = read(&dest.stats);
         Self {
             dest,
+            serial: 0,
             ports: KVVec::new(),
             zero: zero.unwrap_or(joined),
             joined,
@@ -135,6 +143,8 @@ impl Entry {
             service,
             spec,
             members: KVVec::new(),
+            serials: RBTree::new(),
+            last_serial: 0,
             locals: KVVec::new(),
             retired: Counts::default(),
             zero: Counts::default(),
@@ -144,7 +154,8 @@ impl Entry {
 
     /// The service's roster to begin with.
     pub(super) fn empty_roster(spec: &ServiceSpec) -> Outcome<RcuCell<Roster>> {
-        let roster = Roster::build(spec.kind, spec.sched_flags(), KVVec::new())?;
+        let slots = Front::with_capacity(0, GFP_KERNEL_ACCOUNT)?;
+        let roster = Roster::build(spec.kind, spec.sched_flags(), slots)?;
         Ok(RcuCell::new(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?))
     }
 
@@ -154,17 +165,18 @@ impl Entry {
     }
 
     /// The destinations, newest first.
-    pub(crate) fn members(&self) -> &[Member] {
-        &self.members
+    pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
+        self.members.iter().rev()
     }
 
-    /// The local addresses, each with the number of connections that use it.
-    pub(crate) fn locals(&self) -> impl Iterator<Item = (&LocalAddr, u64)> {
+    /// The local addresses from number `first` on, each with the number of connections that use
+    /// it.
+    pub(crate) fn locals(&self, first: usize) -> impl Iterator<Item = (&LocalAddr, u64)> {
         let used = |index: usize| {
             let sets = self.members.iter().filter_map(move |m| m.ports.get(index));
             sets.map(|one| u64::from(one.set.used())).sum()
         };
-        let locals = self.locals.iter().enumerate();
+        let locals = self.locals.iter().enumerate().skip(first);
         locals.map(move |(index, local)| (&**local, used(index)))
     }
 
@@ -188,18 +200,23 @@ impl Entry {
         }
     }
 
+    /// Where a destination stands, counted from the oldest.
     fn position(&self, id: &DestId) -> Option<usize> {
-        self.members.iter().position(|m| m.dest.id() == *id)
+        let serial = self.serials.get(id)?;
+        let place = self.members.binary_search_by_key(serial, |m| m.serial);
+        place.ok()
     }
 
     pub(super) fn has(&self, id: &DestId) -> bool {
-        self.position(id).is_some()
+        self.serials.get(id).is_some()
     }
 
     /// Takes over what the user says now.
     pub(super) fn set_spec(&mut self, spec: ServiceSpec) -> Outcome {
         let before = core::mem::replace(&mut self.spec, spec);
-        let published = self.publish(Change::Edited);
+        let published = self
+            .present()
+            .and_then(|slots| self.publish(slots, Change::Edited));
         if published.is_err() {
             self.spec = before;
         }
@@ -213,17 +230,24 @@ impl Entry {
         spec: &DestSpec,
         mut pool: Pool<'_>,
     ) -> Outcome {
+        let id = member.dest.id();
+        let serial = self.last_serial.wrapping_add(1);
+        let node = RBTreeNode::new(id, serial, GFP_KERNEL_ACCOUNT)?;
         self.members.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        member.ports = self.ports_for(&member.dest.id(), spec.method, pool.by_ref())?;
+        member.serial = serial;
+        member.ports = self.ports_for(&id, spec.method, pool.by_ref())?;
         member.dest.join(spec);
         // There is room for it.
-        let _ = self.members.insert_within_capacity(0, member);
-        let published = self.publish(Change::Added);
-        if published.is_err() {
-            if let Ok(member) = self.members.remove(0) {
-                member.dest.leave();
-                release(pool.sets, &member.ports);
-            }
+        let _ = self.members.push_within_capacity(member);
+        let published = self
+            .grown()
+            .and_then(|slots| self.publish(slots, Change::Added));
+        if published.is_ok() {
+            self.serials.insert(node);
+            self.last_serial = serial;
+        } else if let Some(member) = self.members.pop() {
+            member.dest.leave();
+            release(pool.sets, &member.ports);
         }
         published
     }
@@ -232,8 +256,15 @@ impl Entry {
     pub(super) fn edit(&mut self, id: &DestId, spec: &DestSpec, mut pool: Pool<'_>) -> Outcome {
         let index = self.position(id).ok_or(NO_DEST)?;
         let ports = self.ports_for(id, spec.method, pool.by_ref())?;
+        // Without FULLNAT, before and after, the slots stay as they are.
+        let same = ports.is_empty() && self.members.get(index).is_some_and(|m| m.ports.is_empty());
         let (before, ports) = self.swap(index, spec, ports);
-        let published = self.publish(Change::Edited);
+        let slots = if same {
+            self.present()
+        } else {
+            self.listed(None)
+        };
+        let published = slots.and_then(|slots| self.publish(slots, Change::Edited));
         let unused = match (&published, before) {
             (Err(_), Some(before)) => self.swap(index, &before, ports).1,
             _ => ports,
@@ -261,11 +292,17 @@ impl Entry {
     pub(super) fn remove(&mut self, id: &DestId, sets: &mut PortSets) -> Outcome<Member> {
         let index = self.position(id).ok_or(NO_DEST)?;
         let member = self.members.remove(index).map_err(|_| EINVAL)?;
-        if let Err(refusal) = self.publish(Change::Removed(index)) {
+        // Schedulers count from the newest.
+        let change = Change::Removed(self.members.len().saturating_sub(index));
+        let published = self
+            .listed(None)
+            .and_then(|slots| self.publish(slots, change));
+        if let Err(refusal) = published {
             // It goes back to where it was; there is room for it.
             let _ = self.members.insert_within_capacity(index, member);
             return Err(refusal);
         }
+        self.serials.remove(id);
         self.retire(&member, sets);
         Ok(member)
     }
@@ -273,6 +310,7 @@ impl Entry {
     /// Takes all destinations out, when the service goes.
     pub(super) fn remove_all(&mut self, sets: &mut PortSets, mut each: impl FnMut(Member)) {
         self.service.roster.replace_large(None);
+        self.serials = RBTree::new();
         for member in core::mem::take(&mut self.members) {
             self.retire(&member, sets);
             each(member);
@@ -299,7 +337,7 @@ impl Entry {
         self.locals.push(local, GFP_KERNEL_ACCOUNT)?;
         let done = self
             .add_ports(addr, pool.by_ref())
-            .and_then(|()| self.publish(Change::Edited));
+            .and_then(|()| self.publish(self.listed(None)?, Change::Edited));
         if done.is_err() {
             let last = self.locals.len().saturating_sub(1);
             self.remove_source(last, pool.sets);
@@ -339,8 +377,7 @@ impl Entry {
             EBUSY,
             c"FULLNAT destinations need this last local address: remove them or add another first",
         )?;
-        let roster = self.roster(Some(index))?;
-        self.replace(roster, Change::Edited)?;
+        self.publish(self.listed(Some(index))?, Change::Edited)?;
         self.remove_source(index, sets);
         Ok(())
     }
@@ -370,23 +407,41 @@ impl Entry {
         Ok(ports)
     }
 
-    /// Puts what stands in the lists into effect.
-    fn publish(&mut self, change: Change) -> Outcome {
-        let roster = self.roster(None)?;
-        self.replace(roster, change)
+    /// What packets see of the destinations.
+    fn present(&self) -> Outcome<Front<Slot>> {
+        let slots = rcu::read(|rcu| self.service.roster.get(rcu).map(Roster::slots));
+        Ok(slots.ok_or(ENOENT)?)
     }
 
-    /// A roster of what stands in the lists, but for local address number `without`.
-    fn roster(&self, without: Option<usize>) -> Outcome<Roster> {
-        let mut slots = KVVec::with_capacity(self.members.len(), GFP_KERNEL_ACCOUNT)?;
-        for member in &self.members {
-            let slot = Slot {
-                dest: member.dest.clone(),
-                sources: self.sources(member, without)?,
-            };
-            slots.push(slot, GFP_KERNEL_ACCOUNT)?;
+    /// The same with the newest member. Most that come cost nothing of what the others cost.
+    fn grown(&self) -> Outcome<Front<Slot>> {
+        let mut slots = self.present()?;
+        let newest = self.members.last().ok_or(ENOENT)?;
+        match slots.push(self.slot(newest, None)?) {
+            Ok(()) => Ok(slots),
+            Err(_) => self.list(self.members.len().saturating_mul(2), None),
         }
-        Roster::build(self.spec.kind, self.spec.sched_flags(), slots)
+    }
+
+    /// What packets are to see of the members, but for local address number `without`.
+    fn listed(&self, without: Option<usize>) -> Outcome<Front<Slot>> {
+        self.list(self.members.len(), without)
+    }
+
+    /// The same, with room for more.
+    fn list(&self, capacity: usize, without: Option<usize>) -> Outcome<Front<Slot>> {
+        let mut slots = Front::with_capacity(capacity, GFP_KERNEL_ACCOUNT)?;
+        for member in &self.members {
+            // There is room for it.
+            let _ = slots.push(self.slot(member, without)?);
+        }
+        Ok(slots)
+    }
+
+    fn slot(&self, member: &Member, without: Option<usize>) -> Outcome<Slot> {
+        let dest = member.dest.clone();
+        let sources = self.sources(member, without)?;
+        Ok(Slot { dest, sources })
     }
 
     fn sources(&self, member: &Member, without: Option<usize>) -> Outcome<KVVec<Source>> {
@@ -401,8 +456,9 @@ impl Entry {
         Ok(sources)
     }
 
-    /// Publishes a roster that differs from the present one by `change`.
-    fn replace(&mut self, mut roster: Roster, change: Change) -> Outcome {
+    /// Publishes a roster of `slots`, which differ from the present ones by `change`.
+    fn publish(&mut self, slots: Front<Slot>, change: Change) -> Outcome {
+        let mut roster = Roster::build(self.spec.kind, self.spec.sched_flags(), slots)?;
         let present = &self.service.roster;
         rcu::read(|rcu| present.get(rcu).map(|old| roster.follow(old, change)));
         present.replace_large(Some(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?));

@@ -4,7 +4,7 @@
 //! replaced as a whole.
 
 use core::net::IpAddr;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -12,7 +12,9 @@ use super::dest::Dest;
 use super::id::ServiceId;
 use super::ports::{Held, PortSet};
 use super::refusal::{demand, Outcome};
+use crate::pool::turn::Turn;
 use crate::sched::{self, Candidate, Change, Flags, Key, Kind};
+use crate::sys::front::Front;
 use crate::sys::quota::Taken;
 use crate::sys::rcu::{Rcu, RcuCell};
 
@@ -67,16 +69,18 @@ pub(super) struct Slot {
 pub(super) struct Roster {
     kind: Kind,
     flags: Flags,
-    slots: KVVec<Slot>,
+    slots: Front<Slot>,
     table: KVVec<u32>,
     cursor: AtomicU64,
     /// Which local address is next.
-    turn: AtomicU32,
+    turn: Turn,
+    /// Which is next to be looked at for ports that may be taken away.
+    look: Turn,
 }
 
 impl Roster {
     /// Works out the tables for `slots`.
-    pub(super) fn build(kind: Kind, flags: Flags, slots: KVVec<Slot>) -> Outcome<Self> {
+    pub(super) fn build(kind: Kind, flags: Flags, slots: Front<Slot>) -> Outcome<Self> {
         let len = slots.len();
         let mut table = KVVec::from_elem(0, sched::table_len(kind, len), GFP_KERNEL_ACCOUNT)?;
         let mut scratch = KVVec::from_elem(0, sched::scratch_len(kind, len), GFP_KERNEL_ACCOUNT)?;
@@ -92,8 +96,14 @@ impl Roster {
             slots,
             table,
             cursor: AtomicU64::new(cursor),
-            turn: AtomicU32::new(0),
+            turn: Turn::default(),
+            look: Turn::default(),
         })
+    }
+
+    /// What it is made from.
+    pub(super) fn slots(&self) -> Front<Slot> {
+        self.slots.clone()
     }
 
     /// Goes on where `old` stands, from which it differs by `change`.
@@ -102,7 +112,8 @@ impl Roster {
             let cursor = old.cursor.load(Ordering::Relaxed);
             *self.cursor.get_mut() = sched::carry(self.kind, cursor, change, &self.table);
         }
-        *self.turn.get_mut() = old.turn.load(Ordering::Relaxed);
+        self.turn.follow(&old.turn);
+        self.look.follow(&old.look);
     }
 
     fn pick(&self, key: &Key) -> Option<Pick<'_>> {
@@ -113,6 +124,7 @@ impl Roster {
             dest: &slot.dest,
             sources: &slot.sources,
             turn: &self.turn,
+            look: &self.look,
         })
     }
 }
@@ -121,7 +133,8 @@ impl Roster {
 pub(crate) struct Pick<'a> {
     pub(crate) dest: &'a Arc<Dest>,
     sources: &'a [Source],
-    turn: &'a AtomicU32,
+    turn: &'a Turn,
+    look: &'a Turn,
 }
 
 /// A local address and port, taken for one connection.
@@ -133,44 +146,40 @@ pub(crate) struct Local {
     pub(crate) set: Arc<PortSet>,
 }
 
-/// How many of a service's local addresses are looked at for a port that may be taken away.
+/// How many of a service's local addresses a new connection tries for a port. Each costs a lock
+/// and a few words, in the way of packets.
+const TRY: usize = 64;
+
+/// How many of them are looked at for a port that may be taken away.
 const LOOK: usize = 4;
 
-impl<'a> Pick<'a> {
+impl Pick<'_> {
     /// Takes a local port for FULLNAT towards port `peer` at the real server, the service's
-    /// local addresses serving in turn. `None`: there is none left on any of them.
+    /// local addresses serving in turn. `None`: there is none left on those that were tried;
+    /// the next try goes on behind them.
     pub(crate) fn local(&self, peer: u16) -> Option<Local> {
-        // CAST: an index may wrap around.
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
-        self.sources(turn).find_map(|source| source.take(peer))
+        self.turn
+            .find(self.sources, TRY, |source| source.take(peer))
     }
 
     /// Shows to `f`, of some local addresses, the ports that were handed out longest ago. If it
     /// says no to all of an address, others of that come next time.
     pub(crate) fn eldest(&self, mut f: impl FnMut(IpAddr, Held) -> bool) {
-        // CAST: an index may wrap around.
-        let turn = self.turn.load(Ordering::Relaxed) as usize;
-        for source in self.sources(turn).take(LOOK) {
+        self.look.find(self.sources, LOOK, |source| -> Option<()> {
             let held = source.ports.eldest().into_iter().flatten();
             // All are looked at, whatever `f` says to the first.
             if !held.fold(false, |any, held| f(source.local.addr, held) | any) {
                 source.ports.pass_by();
             }
-        }
+            None
+        });
     }
 
-    /// Counts a connection that gets no port.
+    /// Counts a connection that gets no port, at the addresses that were tried.
     pub(crate) fn exhausted(&self) {
-        for source in self.sources {
+        for source in self.turn.last(self.sources, TRY) {
             source.local.exhausted.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// All local addresses, from number `turn` on.
-    fn sources(&self, turn: usize) -> impl Iterator<Item = &'a Source> {
-        let start = turn.checked_rem(self.sources.len()).unwrap_or(0);
-        let (before, after) = self.sources.split_at_checked(start).unwrap_or_default();
-        Iterator::chain(after.iter(), before)
     }
 }
 

@@ -2,6 +2,7 @@
 
 //! Safe wrappers around the kernel; with `ffi` the only place that holds `unsafe`.
 
+pub(crate) mod front;
 pub(crate) mod genl;
 pub(crate) mod hook;
 pub(crate) mod host;
