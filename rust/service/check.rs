@@ -10,6 +10,8 @@ use super::entry::ServiceSpec;
 use super::id::{DestId, ServiceId};
 use super::refusal::{demand, refuse, Outcome};
 use crate::sched::Kind;
+use crate::sys::host;
+use crate::sys::netns::Net;
 use crate::sys::route::AddrType;
 use crate::wire::uapi::{fwd, svc_flags};
 
@@ -56,6 +58,19 @@ pub(super) fn service(id: &ServiceId, spec: &ServiceSpec) -> Outcome {
         id.addr.is_ipv4() || (1..=128).contains(&prefix),
         EINVAL,
         c"the IPv6 prefix length must be 1 to 128",
+    )
+}
+
+/// Destinations of a service, where its owner does not rule the machine: some schedulers look at
+/// each of them for every new connection, and whose time that takes is not his to give.
+const MAX_DESTS: usize = 4096;
+
+/// Looks at whether a service of `net` that has `number` destinations may have another.
+pub(super) fn room(net: Net, number: usize) -> Outcome {
+    demand(
+        number < MAX_DESTS || host::owns(net),
+        ENOSPC,
+        c"a service in a user namespace can have 4096 destinations: add another service for more",
     )
 }
 

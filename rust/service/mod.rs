@@ -249,8 +249,9 @@ impl Services {
             director.enable(id.addr.is_ipv6())?;
         }
         let mut book = self.book.lock();
-        let known = self.entry_in(&book, service)?.has(&id);
-        demand(!known, EEXIST, c"the service has this destination")?;
+        let entry = self.entry_in(&book, service)?;
+        demand(!entry.has(&id), EEXIST, c"the service has this destination")?;
+        check::room(director.net(), entry.members().len())?;
         check::dest(service, &id, spec)?;
         let kind = addr_type(&director.net(), id.addr);
         check::dest_addr(id.addr, kind, spec)?;

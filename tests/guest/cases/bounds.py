@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Bounds: lists as long as memory allows for who rules the machine, and what the others may have, alone and together."""
+
+import os
+
+from cases.owners import owned
+from context import join
+from lab import ADDRESS
+from suite import FAMILIES, case, check, equal
+
+# The kernel has no contiguous memory for so many of anything that is larger than a pointer. One that checks itself
+# takes milliseconds for each request.
+MANY = 4000 if os.path.exists("/sys/kernel/debug/kmemleak") else 33000
+# Lines for one run of the tool.
+PART = 3000
+# What a service in a user namespace may have, and what it is told.
+CROWD, TOLD = 4096, "a service in a user namespace can have 4096 destinations"
+
+
+def crowd(family, port, number):
+    """So many destinations that no host is."""
+    if family == 6:
+        return [join(f"fd00:77::{n + 1:x}", port) for n in range(number)]
+    return [join(f"10.{64 + (n >> 16)}.{n >> 8 & 255}.{n & 255}", port) for n in range(number)]
+
+
+def listed(t):
+    """The destinations in the module's order."""
+    lines = t.backend.run("-L", "-n", "--nosort").stdout.splitlines()
+    return [line.split()[1] for line in lines[3:] if line.startswith("  -> ")]
+
+
+@case("owners.many.{family}.{scheduler}", family=(4,), scheduler=("rr",), needs=("rlvs",), fresh=True)
+@case("owners.many.{family}.{scheduler}", family=(6,), scheduler=("wlc",), needs=("rlvs",), fresh=True)
+def many(t, family, scheduler):
+    """Tens of thousands of destinations in one service: all are there, newest first; the one that has a weight serves; they go again."""
+    port, rport = t.port(), t.port()
+    t.serve("rs1", family, "udp", rport)
+    service = f"-u {join(ADDRESS['vip'][family], port)}"
+    dests, server = crowd(family, port, MANY), join(ADDRESS["rs1"][family], rport)
+    lines = [f"-a {service} -r {dest} -m -w 0" for dest in dests]
+    lines.insert(MANY // 2, f"-a {service} -r {server} -m -w 7")
+    dests.insert(MANY // 2, server)
+    lines.insert(0, f"-A {service} -s {scheduler}")
+    for begin in range(0, len(lines), PART):
+        t.backend.restore(*lines[begin:begin + PART])
+    check(listed(t) == dests[::-1], "other destinations are listed, or in another order")
+    known = t.client(family, "udp", port)
+    equal(known.ask().name, "rs1", "who answers among so many")
+    gone = [dests.pop(n) for n in (MANY, MANY * 3 // 4, MANY // 4, 0)]
+    t.backend.restore(*(f"-d {service} -r {dest}" for dest in gone),
+                      f"-e {service} -r {dests[1]} -m -w 0", f"-E {service} -s {scheduler}")
+    check(listed(t) == dests[::-1], "others are listed after some were removed")
+    t.backend.restore(f"-a {service} -r {gone[0]} -m -w 0")
+    check(listed(t) == [gone[0]] + dests[::-1], "the one that is back does not stand first")
+    equal(t.client(family, "udp", port).ask().name, "rs1", "who answers after that")
+    equal(known.ask().name, "rs1", "who answers the first client")
+    t.backend.run("-C")
+    equal(listed(t), [], "destinations at last")
+
+
+@case("owners.crowd.{family}", family=FAMILIES, needs=("rlvs",), fresh=True)
+def crowded(t, family):
+    """In a user's namespace a service takes 4096 destinations, which some schedulers walk over, and says so after that."""
+    address, port = ADDRESS["vip"][family], t.port()
+    service, other = (f"-u {join(address, port)}" for port in (port, t.port()))
+    dests = crowd(family, port, CROWD + 1)
+    with owned(t, "one") as one:
+        lines = [f"-a {service} -r {dest} -g" for dest in dests]
+        done = one([f"-A {service} -s lc"] + lines[:-1])
+        equal((done.returncode, done.stderr), (0, ""), "as many as there may be")
+        said = one(lines[-1:]).stderr
+        check(TOLD in said, f"told {said!r} about one more")
+        equal(one([f"-A {other} -s lc", f"-a {other} -r {dests[-1]} -g"]).stderr, "", "another service")
+        equal(one([f"-d {service} -r {dests[5]}", lines[-1]]).stderr, "", "one in place of another")
+        check(TOLD in one([lines[5]]).stderr, "one more again")
+    t.backend.restore(f"-A {service} -s lc", *lines)
+    equal(len(listed(t)), CROWD + 1, "destinations in the machine's own namespace")
