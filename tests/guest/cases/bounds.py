@@ -66,12 +66,12 @@ def crowded(t, family):
     service, other = (f"-u {join(address, port)}" for port in (port, t.port()))
     dests = crowd(family, port, CROWD + 1)
     with owned(t, "one") as one:
-        lines = [f"-a {service} -r {dest} -g" for dest in dests]
+        lines = [f"-a {service} -r {dest} -m" for dest in dests]
         done = one([f"-A {service} -s lc"] + lines[:-1])
         equal((done.returncode, done.stderr), (0, ""), "as many as there may be")
         said = one(lines[-1:]).stderr
         check(TOLD in said, f"told {said!r} about one more")
-        equal(one([f"-A {other} -s lc", f"-a {other} -r {dests[-1]} -g"]).stderr, "", "another service")
+        equal(one([f"-A {other} -s lc", f"-a {other} -r {dests[-1]} -m"]).stderr, "", "another service")
         equal(one([f"-d {service} -r {dests[5]}", lines[-1]]).stderr, "", "one in place of another")
         check(TOLD in one([lines[5]]).stderr, "one more again")
     t.backend.restore(f"-A {service} -s lc", *lines)
