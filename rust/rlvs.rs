@@ -25,7 +25,7 @@ mod wire;
 
 use director::Director;
 use flow::Flow;
-use sys::{index, netdev, netns, rcu, slab};
+use sys::{index, netdev, netns, quota, rcu, slab};
 
 module! {
     type: Rlvs,
@@ -34,6 +34,12 @@ module! {
     description: "Linux Virtual Server with FULLNAT",
     license: "GPL",
     alias: ["net-pf-16-proto-16-family-RLVS"],
+    params: {
+        quota: u32 {
+            default: 100,
+            description: "Percent of what the memory allows all user namespaces together (0 to 100)",
+        },
+    },
 }
 
 /// The module; fields stand in drop order: no new requests, no events, then no namespaces, then
@@ -50,6 +56,8 @@ struct Rlvs {
 
 impl kernel::Module for Rlvs {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        // Before there are namespaces.
+        quota::set(*module_parameters::quota.value_ref())?;
         let lines = index::open_lines()?;
         let flows4 = index::open_pool::<Flow<Ipv4Addr>>(c_str!("rlvs_flow4"))?;
         let flows6 = index::open_pool::<Flow<Ipv6Addr>>(c_str!("rlvs_flow6"))?;

@@ -9,7 +9,7 @@
 //! memory for each kind of thing. Namespaces of the machine's own user namespace, whose
 //! administrator rules the machine, are not counted.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use kernel::prelude::*;
 
 use super::host;
@@ -20,6 +20,19 @@ pub(crate) struct Quota {
     taken: AtomicUsize,
     /// There may be one for each two to the power of so many bytes of memory.
     shift: u32,
+}
+
+/// What the operator leaves of the bounds, in percent.
+static PERCENT: AtomicU32 = AtomicU32::new(100);
+
+/// Lowers all bounds to so many percent. To be called before there are namespaces.
+pub(crate) fn set(percent: u32) -> Result {
+    if percent > 100 {
+        pr_err!("the parameter quota is a percentage: 0 to 100\n");
+        return Err(EINVAL);
+    }
+    PERCENT.store(percent, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Flows: of 64 or 128 bytes, and their entries.
@@ -41,8 +54,10 @@ impl Quota {
 
     /// How many there may be.
     fn bound(&self) -> usize {
+        let most = host::ram_bytes() >> self.shift;
+        let percent = PERCENT.load(Ordering::Relaxed);
         // CAST: a machine of 64 bits.
-        (host::ram_bytes() >> self.shift) as usize
+        (most.saturating_mul(percent.into()) / 100) as usize
     }
 
     /// Takes one for a namespace; `ENOSPC`: there are as many as there may be.

@@ -89,10 +89,10 @@ class Backend:
         """Read or write one of the balancer's sysctls."""
         return self.lab.sysctl(host, f"{self.sysctls}/{name}", value)
 
-    def reload(self):
+    def reload(self, *parameters):
         """A module that was just loaded, with nothing in it."""
         self.unload()
-        self.load()
+        self.load(*parameters)
 
 
 class Rlvs(Backend):
@@ -107,9 +107,9 @@ class Rlvs(Backend):
     if os.path.exists("/sys/kernel/debug/failslab"):
         features |= {"failslab"}
 
-    def load(self):
+    def load(self, *parameters):
         """insmod."""
-        modprobe_insmod("insmod", self.module)
+        modprobe_insmod("insmod", self.module, *parameters)
 
     def unload(self):
         """rmmod, with whatever is configured and under way."""

@@ -2,11 +2,12 @@
 """Bounds: lists as long as memory allows for who rules the machine, and what the others may have, alone and together."""
 
 import os
+import sys
 
-from cases.owners import owned
+from cases.owners import memory, owned
 from context import join
 from lab import ADDRESS
-from suite import FAMILIES, case, check, equal
+from suite import FAMILIES, case, check, equal, until
 
 # The kernel has no contiguous memory for so many of anything that is larger than a pointer. One that checks itself
 # takes milliseconds for each request.
@@ -76,3 +77,53 @@ def crowded(t, family):
         check(TOLD in one([lines[5]]).stderr, "one more again")
     t.backend.restore(f"-A {service} -s lc", *lines)
     equal(len(listed(t)), CROWD + 1, "destinations in the machine's own namespace")
+
+
+# Sends a datagram from each of so many ports.
+SENDER = """
+import socket, sys
+address, port, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for n in range(number):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((address, 10000 + n))
+        sock.sendto(b"1", (address, port))
+"""
+
+
+@case("owners.flows.{family}", family=FAMILIES, needs=("rlvs",), fresh=True)
+def flows(t, family):
+    """Two users' namespaces reach their common bound of connections; the machine's own goes on; what ends makes room."""
+    t.backend.reload("quota=1")
+    t.defer(t.backend.reload)
+    # One for each 32 kB, and a hundredth of that.
+    most, port = (memory() >> 15) // 100, t.port()
+    address, server = ("10.9.0.1", "10.9.0.2") if family == 4 else ("fd00:9::1", "fd00:9::2")
+    lines = [f"-A -u {join(address, port)} -s rr", f"-a -u {join(address, port)} -r {join(server, port)} -m"]
+
+    def begin(owner, number):
+        done = owner.run(sys.executable, "-c", SENDER, address, str(port), str(number))
+        equal((done.returncode, done.stderr), (0, ""), "the sender")
+        return owner.info()["connections"]
+
+    def ready(owner):
+        for place in (address, server):
+            owner.run("ip", "addr", "add", place, "dev", "lo", *(["nodad"] if family == 6 else []))
+        equal(owner(lines).stderr, "", "a service")
+
+    with owned(t, "one") as one, owned(t, "two") as two:
+        ready(one)
+        ready(two)
+        part = begin(one, most // 2)
+        equal(part, most // 2, "connections of the first")
+        other = begin(two, 2 * most)
+        print(f"    {part} and {other} of {most}")
+        # The machine has somewhat more memory than the guest names.
+        check(most * 0.9 <= part + other <= most * 1.2, f"{part + other} connections of {most}")
+        equal(begin(one, most // 2 + 50), part, "connections of the first at the bound")
+        t.serve("rs1", family, "udp", port)
+        t.balance(family, "udp", port, "nat", ADDRESS["rs1"][family], port)
+        for _ in range(20):
+            equal(t.client(family, "udp", port).ask().name, "rs1", "who answers in the machine's own namespace")
+    with owned(t, "three") as three:
+        ready(three)
+        until(lambda: begin(three, most // 2) == most // 2, "room for connections", 20)

@@ -216,6 +216,25 @@ def sooner(t, family):
     until(lambda: t.backend.live() == 0, "the end of all connections", 1 * 1.05 + 2 + SLACK)
 
 
+class Owner:
+    """A user in a namespace of his own; called with lines he configures."""
+
+    def __init__(self, tool, pid):
+        self.tool = tool
+        self.enter = ["nsenter", "-t", str(pid), "--user", "--preserve-credentials", "--net"]
+
+    def run(self, *command, text=None):
+        """Run a command there."""
+        return subprocess.run([*self.enter, *command], input=text, capture_output=True, text=True)
+
+    def info(self):
+        """What the module says of his namespace."""
+        return json.loads(self.run(self.tool, "-L", "--info", "-j").stdout)
+
+    def __call__(self, lines):
+        return self.run(self.tool, "-R", text="\n".join(lines) + "\n")
+
+
 @contextlib.contextmanager
 def owned(t, name):
     """A namespace of a user who only rules his own, by this name in the lab; he has everything in it but the machine."""
@@ -224,9 +243,7 @@ def owned(t, name):
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         equal(holder.stdout.readline(), "ready\n", "the namespace")
-        yield lambda lines: subprocess.run(
-            ["nsenter", "-t", str(holder.pid), "--user", "--preserve-credentials", "--net", t.backend.tool, "-R"],
-            input="\n".join(lines) + "\n", capture_output=True, text=True)
+        yield Owner(t.backend.tool, holder.pid)
     finally:
         holder.stdin.close()
         holder.wait()
