@@ -16,6 +16,14 @@ bool rlvs_policy_in(struct sk_buff *skb, bool v6)
 
 #ifdef CONFIG_XFRM
 
+/* Whether the socket that sent the packet, if one of this host did, has a policy of its own. */
+static bool socket_policed(const struct sk_buff *skb)
+{
+	const struct sock *sk = skb_to_full_sk(skb);
+
+	return sk && rcu_access_pointer(sk->sk_policy[XFRM_POLICY_OUT]);
+}
+
 /*
  * The packet, which has its last addresses and a route, gets another route if
  * a policy wants it transformed. False: a policy forbids it; drop the packet.
@@ -26,7 +34,7 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 	unsigned int room;
 	struct flowi fl;
 
-	if (likely(!rlvs_policed(net)))
+	if (likely(!rlvs_policed(net) && !socket_policed(skb)))
 		return true;
 	if (xfrm_decode_session(net, skb, &fl, dst->ops->family) < 0)
 		return false;
@@ -34,7 +42,7 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 		return false;
 	skb_dst_drop(skb);
 	/* Takes over our reference, whatever it says. */
-	dst = xfrm_lookup(net, dst, &fl, NULL, 0);
+	dst = xfrm_lookup(net, dst, &fl, skb_to_full_sk(skb), 0);
 	if (IS_ERR(dst))
 		return false;
 	skb_dst_set(skb, dst);

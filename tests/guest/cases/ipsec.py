@@ -2,6 +2,7 @@
 """IPsec policies of the director: in, out and forward, blocking and protecting, there before a flow and after."""
 
 import socket
+import struct
 
 import wire
 from cases.mtu import forget_here, path_mtu, serve, too_big
@@ -14,6 +15,7 @@ from servers import BLOCK
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises, until
 from watch import Watch, side_of
 
+IP_XFRM_POLICY, IPV6_XFRM_POLICY, XFRM_POLICY_OUT, XFRM_POLICY_BLOCK = 17, 35, 1, 1
 METHODS = ("nat", "dr", "tun", "fullnat")
 NAT = ("nat", "fullnat")
 
@@ -201,6 +203,29 @@ def only(values, what):
     """The one value that there is."""
     equal(len(values), 1, f"{what}: {values}, of which there may be")
     return values.pop()
+
+
+@case("ipsec.socket.{method}.{family}.{proto}", method=("nat", "tun", "fullnat"), family=FAMILIES, proto=("udp",))
+def of_a_socket(t, method, family, proto):
+    """A policy of a local client's socket alone is asked about what it sends, as it leaves; others are not stopped."""
+    vport, near = serve(t, method, family, proto), ADDRESS["director.back"][family]
+    own, other = (t.client(family, proto, vport, "director", source=(near, 0)) for _ in range(2))
+    own.ask()
+    stop(own.sock, family, ADDRESS["rs1"][family])
+    raises(OSError, lambda: own.timeout(0.3).ask(), "a request that the socket's policy blocks")
+    other.ask()
+
+
+def stop(sock, number, target):
+    """A policy of the socket: nothing goes out to `target`."""
+    level, option = (socket.IPPROTO_IPV6, IPV6_XFRM_POLICY) if number == 6 else (socket.IPPROTO_IP, IP_XFRM_POLICY)
+    kind = socket.AF_INET6 if number == 6 else socket.AF_INET
+    address = socket.inet_pton(kind, target).ljust(16, b"\0")
+    selector = address + bytes(16) + struct.pack("=HHHHHBBBxxxiI", 0, 0, 0, 0, kind, 128 if number == 6 else 32, 0, 0,
+                                                 0, 0)
+    limits = struct.pack("=4Q", *[(1 << 64) - 1] * 4) + bytes(32)
+    policy = selector + limits + bytes(32) + struct.pack("=IIBBBBxxxx", 0, 0, XFRM_POLICY_OUT, XFRM_POLICY_BLOCK, 0, 0)
+    sock.setsockopt(level, option, policy)
 
 
 WHERE = ("client", "director")
