@@ -161,6 +161,7 @@ void rlvs_stats_conn(struct rlvs_stats *stats);
 void rlvs_stats_in(struct rlvs_stats *stats, u32 bytes);
 void rlvs_stats_out(struct rlvs_stats *stats, u32 bytes);
 u32 rlvs_route_check(struct dst_entry *dst, u32 cookie);
+bool rlvs_early_forwards6(const struct sk_buff *skb);
 u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
 		     struct dst_entry *dst, u32 cookie, u32 spare, u32 len);
 void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,

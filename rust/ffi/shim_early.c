@@ -3,6 +3,7 @@
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/skbuff.h>
+#include <net/addrconf.h>
 #include <net/dst.h>
 #include <net/ip.h>
 #include <net/ip6_route.h>
@@ -123,6 +124,17 @@ static bool marked(struct sk_buff *skb, u32 mark)
 		return false;
 	skb->mark = mark;
 	return true;
+}
+
+/* As ip6_forward() asks; IPv4's switch makes all routes void by itself. */
+bool rlvs_early_forwards6(const struct sk_buff *skb)
+{
+	const struct inet6_dev *idev;
+
+	if (likely(READ_ONCE(dev_net_rcu(skb->dev)->ipv6.devconf_all->forwarding)))
+		return true;
+	idev = __in6_dev_get(skb->dev);
+	return idev && READ_ONCE(idev->cnf.force_forwarding);
 }
 
 /*

@@ -463,6 +463,13 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// Whether this host would pass it on, as far as IPv6's switch goes.
+    #[inline(always)]
+    pub(crate) fn forwards6(&self) -> bool {
+        // SAFETY: Valid by the invariant; a packet in PREROUTING has a device.
+        unsafe { ffi::rlvs_early_forwards6(self.raw()) }
+    }
+
     /// Whether it may be changed and take `path`, with `spare` bytes put in front, past routing
     /// and the other hooks, as one from `origin`; its first `len` bytes are its own then.
     #[inline(always)]

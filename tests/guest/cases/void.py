@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What makes all marks void at once: the next packet of every flow goes the ordinary way and is asked about again."""
 
+import wire
 from flow import Ends
 from lab import ADDRESS
 from rules import PROTOS, wall
@@ -10,6 +11,7 @@ from watch import NOTHING, Watch, side_of, sides
 METHODS = ("nat", "dr", "tun", "fullnat")
 NEEDS = ("early",)
 RULE = f"meta l4proto {PROTOS} drop"
+TUNNELS = (wire.IPIP, wire.IPV6_IN_IP)
 # Whom nobody talks about.
 STRANGERS = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
 
@@ -144,3 +146,43 @@ def again(t, method, family):
         for side in both:
             side.passes()
     watch.settle(True, *both)
+
+
+SWITCH = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+
+
+@case("void.forwarding.{family}", needs=NEEDS, family=FAMILIES)
+def forwarding(t, family):
+    """A host that forwards no more stops NAT's answers, known or not; requests come to it and go on."""
+    ends, watch = Ends(t, "nat", family, "udp"), Watch(t)
+    both = sides(ends.flow().open())
+    request, answer = both
+    watch.settle(True, *both)
+    t.host_sysctl("director", SWITCH[family], 0)
+    answer.stopped(times=3)
+    request.passes()
+    t.lab.sysctl("director", SWITCH[family], 1)
+    watch.settle(True, *both)
+
+
+@case("void.tunnel_source.{family}.in.{outer}", needs=NEEDS, family=FAMILIES, outer=FAMILIES)
+def tunnel_source(t, family, outer):
+    """When the address is gone that tunnelled packets came from, those that follow have one that the host has."""
+    other, rip = ("10.0.3.77", "fd00:3::77")[outer == 6], ADDRESS["rs1"][outer]
+    width, nodad = (32, "") if outer == 4 else (128, " nodad")
+    t.lab.ip("director", f"addr add {other}/{width} dev back{nodad}", f"route add {rip}/{width} dev back src {other}")
+    t.defer(t.lab.execute, "director", "ip", "route", "del", f"{rip}/{width}")
+    vport, tap = t.port(), t.tap("rs1")
+    t.serve("rs1", family, "udp", vport, ADDRESS["vip"][family])
+    t.balance(family, "udp", vport, "tun", rip, vport)
+    client = t.client(family, "udp", vport)
+
+    def sources():
+        tap.drop()
+        for _ in range(3):
+            client.ask()
+        return {frame.ip.source for frame in tap.select(lambda ip: ip.target == rip and ip.proto in TUNNELS, False)}
+
+    equal(sources(), {other}, "source of tunnelled packets")
+    t.lab.ip("director", f"addr del {other}/{width} dev back")
+    equal(sources(), {ADDRESS["director.back"][outer]}, "source once that address is gone")
