@@ -86,9 +86,8 @@ fn passes<A: Stack>(
     }
     if packet.place() == Place::LocalIn && flow.is_fullnat() {
         match packet.arrive() {
-            Tracking::None => {}
-            Tracking::Tracked => flow.show(side),
             Tracking::Refused => return false,
+            answer => flow.show(side, answer == Tracking::Tracked),
         }
     }
     if side == Side::Second && context.proto == proto::TCP && tcp::opens(context.flags) {

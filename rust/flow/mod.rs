@@ -400,12 +400,17 @@ impl<A: Family> Flow<A> {
         self.extra.as_ref().map_or(0, |extra| extra.link)
     }
 
-    /// Notes that connection tracking knows the flow and has just seen a packet of `side`.
-    pub(crate) fn show(&self, side: Side) {
+    /// Notes that connection tracking has just been shown a packet of `side`, and whether it took
+    /// it: one that knew the flow may have been told to see it no more.
+    pub(crate) fn show(&self, side: Side, taken: bool) {
         let Some(extra) = &self.extra else {
             return;
         };
-        self.note(TRACKED);
+        if taken {
+            self.note(TRACKED);
+        } else if self.seen.load(Ordering::Relaxed) & TRACKED == 0 {
+            return;
+        }
         let (now, shown) = (Jiffies::now(), extra.shown(side));
         if now.since(Jiffies(shown.load(Ordering::Relaxed))).0 >= HZ {
             shown.store(now.0, Ordering::Relaxed);

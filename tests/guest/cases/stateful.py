@@ -2,9 +2,11 @@
 """FULLNAT behind chains that look at the connection's state: it works with nothing to add, and nothing stays."""
 
 from context import join
+from flow import Ends
 from lab import ADDRESS
-from rules import filter_rules
+from rules import filter_rules, wall
 from suite import EARLY, FAMILIES, PROTOCOLS, case, equal, settle, until
+from watch import Watch, sides
 
 NEEDS = ("fullnat",)
 MEGABYTE = 1_000_000
@@ -179,3 +181,15 @@ def strangers(t, family, proto, early):
         came = False
     equal(came, False, "an answer past the rules")
     service.client().bulk(1000)
+
+
+@case("stateful.notrack.{family}.{proto}", needs=("fullnat", "early"), family=FAMILIES, proto=PROTOCOLS)
+def notrack(t, family, proto):
+    """A flow that the tracking has seen, and by a new rule sees no more, goes early as before."""
+    ends, watch = Ends(t, "fullnat", family, proto), Watch(t)
+    wall(t, {"input": "ct state new,established accept"})
+    both = sides(ends.flow().open())
+    watch.settle(True, *both)
+    filter_rules(t, "table inet past { chain first { type filter hook prerouting priority -500\nnotrack\n}\n}\n")
+    rest(t, 6)
+    watch.settle(True, *both)
