@@ -112,6 +112,7 @@ bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6);
 #define RLVS_ROUTE_LOCAL 1
 #define RLVS_ROUTE_DIRECT 2
 #define RLVS_ROUTE_POLICED 4
+#define RLVS_ROUTE_SINGLE 8
 
 /* What a route is asked for, besides the addresses. */
 struct rlvs_query {

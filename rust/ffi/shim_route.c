@@ -143,12 +143,30 @@ static bool is_local(const struct dst_entry *dst)
 			    dst_rtable(dst)->rt_flags & RTCF_LOCAL;
 }
 
+/*
+ * Whether the route is a learned exception for one address (a path MTU, a redirect),
+ * or was made for this lookup. IPv4 gives both the address itself as a gateway, if
+ * there is no true one; an exception through a gateway has an end.
+ */
+static bool single(const struct dst_entry *dst)
+{
+	const struct rtable *rt;
+
+	if (dst_xfrm(dst))
+		return false;
+	if (is_v6(dst))
+		return dst_rt6_info(dst)->rt6i_flags & RTF_CACHE;
+	rt = dst_rtable(dst);
+	return READ_ONCE(dst->expires) || (rt->rt_gw_family && !rt->rt_uses_gateway);
+}
+
 /* RLVS_ROUTE_*. Where there are policies no packet goes past them. */
 u32 rlvs_route_flags(const struct net *net, const struct dst_entry *dst)
 {
 	bool policed = rlvs_policed(net);
 
 	return (is_local(dst) ? RLVS_ROUTE_LOCAL : 0) |
+	       (single(dst) ? RLVS_ROUTE_SINGLE : 0) |
 	       (policed ? RLVS_ROUTE_POLICED : 0) |
 	       (direct(dst) && !policed ? RLVS_ROUTE_DIRECT : 0);
 }

@@ -82,6 +82,11 @@ impl Way {
         Some((path, path.mtu()?))
     }
 
+    /// Whether it is of use to one address only, as its route is.
+    fn is_single(&self) -> bool {
+        self.path.as_ref().is_some_and(Path::is_single)
+    }
+
     /// Whether the routing tables have changed since.
     pub(crate) fn is_stale(&self) -> bool {
         self.path.as_ref().is_some_and(|path| path.mtu().is_none())
@@ -113,6 +118,17 @@ struct Slot {
     way: RcuCell<Way>,
     /// The numbers of the ways that come here.
     numbers: Numbers<LAST>,
+}
+
+/// Why a way may have a place; the better comes later.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// What is there has been there for a while.
+    Old,
+    /// What is there is of use to one address only.
+    Single,
+    /// Nothing is there, or nothing that is of use.
+    Free,
 }
 
 /// The ways of a network namespace.
@@ -163,7 +179,8 @@ impl Ways {
 
     /// Keeps a way, or finds the one that is like it; returns it with a ticket for the next time.
     ///
-    /// `None`: no memory, or its places were all taken within the last second.
+    /// `None`: no memory, or no place for it: they were all taken within the last second, or by
+    /// ways that serve more.
     pub(crate) fn keep<'a>(&'a self, rcu: &'a Rcu, way: Way) -> Option<(&'a Way, u32)> {
         let home = way.home();
         let places = (0..CHOICE).map(|i| home ^ i);
@@ -174,12 +191,9 @@ impl Ways {
                 return Some((known, ticket(place, known.number)));
             }
         }
-        let (now, stamp) = (Jiffies::now(), way.stamp);
-        let place = places
-            .clone()
-            .find(|&place| self.is_free(rcu, place, stamp));
-        let place = place.or_else(|| places.max_by_key(|&place| self.age(rcu, place, now)))?;
-        self.put(rcu, place, way, now)
+        let claims = places.filter_map(|place| Some((self.claim(rcu, place, &way)?, place)));
+        let (_, place) = claims.max()?;
+        self.put(rcu, place, way)
     }
 
     /// Whether the place has a number left.
@@ -188,29 +202,26 @@ impl Ways {
         slot.is_some_and(|slot| slot.numbers.any())
     }
 
-    /// Whether nobody loses anything if a way with `stamp` comes here.
-    fn is_free(&self, rcu: &Rcu, place: usize, stamp: u32) -> bool {
-        let useless = |way: &Way| way.is_stale() || (way.stamp != 0 && way.stamp < stamp);
-        let slot = self.slot(place);
-        slot.is_some_and(|slot| slot.way.get(rcu).is_none_or(useless))
+    /// How good a place is for `way`; `None`: what is there stays. A way for one address takes
+    /// nothing away from those that serve many, however many such addresses there are.
+    fn claim(&self, rcu: &Rcu, place: usize, way: &Way) -> Option<(Claim, Jiffies)> {
+        let Some(present) = self.slot(place)?.way.get(rcu) else {
+            return Some((Claim::Free, Jiffies(0)));
+        };
+        let age = Jiffies::now().since(present.since);
+        let void = present.stamp != 0 && present.stamp < way.stamp;
+        let claim = match (present.is_single(), way.is_single()) {
+            _ if void || present.is_stale() => Claim::Free,
+            (true, false) => Claim::Single,
+            (false, true) => return None,
+            _ if age < Jiffies(HZ) => return None,
+            _ => Claim::Old,
+        };
+        Some((claim, age))
     }
 
-    fn age(&self, rcu: &Rcu, place: usize, now: Jiffies) -> Jiffies {
-        let way = self.slot(place).and_then(|slot| slot.way.get(rcu));
-        way.map_or(Jiffies(0), |way| now.since(way.since))
-    }
-
-    fn put<'a>(
-        &'a self,
-        rcu: &'a Rcu,
-        place: usize,
-        mut way: Way,
-        now: Jiffies,
-    ) -> Option<(&'a Way, u32)> {
+    fn put<'a>(&'a self, rcu: &'a Rcu, place: usize, mut way: Way) -> Option<(&'a Way, u32)> {
         let slot = self.slot(place)?;
-        if !self.is_free(rcu, place, way.stamp) && self.age(rcu, place, now) < Jiffies(HZ) {
-            return None;
-        }
         way.number = slot.numbers.take()?;
         if way.number == LAST {
             self.spent.store(true, Ordering::Relaxed);

@@ -225,6 +225,12 @@ impl Path {
         self.flags & ffi::RLVS_ROUTE_DIRECT != 0 && !self.is_local()
     }
 
+    /// Whether its route is for its address alone: what the host has learned about that one, or
+    /// nothing that is kept in the routing tables.
+    pub(crate) fn is_single(&self) -> bool {
+        self.flags & ffi::RLVS_ROUTE_SINGLE != 0
+    }
+
     /// Whether both lead over the same route.
     pub(crate) fn same_route(&self, other: &Self) -> bool {
         self.dst == other.dst

@@ -2,10 +2,11 @@
 """What makes all marks void at once: the next packet of every flow goes the ordinary way and is asked about again."""
 
 import wire
+from cases.mtu import TOO_BIG
 from flow import Ends
-from lab import ADDRESS
+from lab import ADDRESS, run
 from rules import PROTOS, wall
-from suite import FAMILIES, case, check, equal, poll
+from suite import FAMILIES, case, check, equal, poll, settle
 from watch import NOTHING, Watch, side_of, sides
 
 METHODS = ("nat", "dr", "tun", "fullnat")
@@ -186,3 +187,37 @@ def tunnel_source(t, family, outer):
     equal(sources(), {other}, "source of tunnelled packets")
     t.lab.ip("director", f"addr del {other}/{width} dev back")
     equal(sources(), {ADDRESS["director.back"][outer]}, "source once that address is gone")
+
+
+def learned(ends, number, count, mtu=1400):
+    """Words to the director that its ways to so many clients from this number on are narrow."""
+    here, family = ADDRESS["director"][ends.family], ends.family
+    echo, (kind, code) = (0, TOO_BIG[4]) if family == 4 else (129, TOO_BIG[6])
+    for n in range(number, number + count):
+        quoted = wire.icmp(here, ends.flow(n).client, echo, 0, 0x10001, bytes(8))
+        yield wire.icmp(ADDRESS["client"][family], here, kind, code, mtu, quoted)
+
+
+@case("void.crowd.{family}", needs=NEEDS, family=FAMILIES, fresh=True)
+def crowd(t, family):
+    """Eight hundred clients with routes of their own, as path MTUs are learned: the one that others share stays early."""
+    ends, watch = Ends(t, "nat", family, "udp"), Watch(t)
+    flow = ends.flow().open()
+    both, first, batch = sides(flow), 1000, 100
+    # Each exception makes its next hop's routes void, which all are looked up anew then.
+    ends.up.send(*learned(ends, first, 800))
+    found = run("ip", "-n", "director", "route", "get", ends.flow(first + 799).client)
+    check("mtu 1400" in found, f"nothing was learned: {found}")
+    watch.settle(True, *both)
+    for begin in range(first, first + 800, batch):
+        others = [ends.flow(n) for n in range(begin, begin + batch)]
+        for other in others:
+            other.seen = (other.client, other.sport)
+        for _ in range(2):
+            ends.far.drop()
+            ends.near.drop()
+            ends.up.send(*(other.request() for other in others))
+            settle(lambda: len(ends.far.select(lambda ip: ip.payload == b"ping", False)), batch, "requests")
+            ends.down.send(*(other.reply() for other in others))
+            settle(lambda: len(ends.near.select(lambda ip: ip.payload == b"pong", False)), batch, "answers")
+        check(watch.early(*both), f"not early with {begin + batch - first} of the others")
