@@ -18,10 +18,14 @@
 #error "rlvs packs kernel pointers into 64-bit words and needs a 64-bit kernel"
 #endif
 
-/* Zeroed memory of any size, charged to who asks; without a warning, NULL. */
+/*
+ * Zeroed memory of any size, charged to who asks; without a warning, NULL. Who asks
+ * can do without: nothing is killed for it.
+ */
 void *rlvs_kvzalloc(size_t size)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN |
+			  __GFP_RETRY_MAYFAIL;
 
 	/* kvmalloc() takes more than this for a mistake. */
 	if (size > INT_MAX)
