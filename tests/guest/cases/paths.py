@@ -6,7 +6,9 @@ from collections import Counter
 
 import wire
 from client import PMTUDISC_DONT, discover, service_class
+from context import join
 from lab import ADDRESS, MAC
+from rules import filter_rules
 from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll
 
 SIZE = 300_000
@@ -268,3 +270,18 @@ def wildcard(t, method, family, proto, early):
     for port in ports:
         equal(t.client(family, proto, port).bulk(20_000).name, "rs1", f"server on port {port}")
     equal(t.client(family, proto, exact).bulk(20_000).name, "rs2", "server of the exact service")
+
+
+@case("local.dnat.{method}.{family}.{proto}", method=("nat", "dr"), family=FAMILIES, proto=PROTOCOLS)
+def local_dnat(t, method, family, proto):
+    """The host's own DNAT in OUTPUT leads its clients away from the service: they get there, and nothing is balanced."""
+    vip, vport, other, far = ADDRESS["vip"][family], t.port(), t.port(), ADDRESS["rs2"][family]
+    t.serve("rs2", family, proto, other)
+    t.balance(family, proto, vport, method, ADDRESS["rs1"][family], vport)
+    word = "ip" if family == 4 else "ip6"
+    filter_rules(t, f"table inet local {{\nchain out {{\ntype nat hook output priority -100\n"
+                 f"{word} daddr {vip} {proto} dport {vport} dnat {word} to {join(far, other)}\n}}\n}}\n")
+    client = t.client(family, proto, vport, "director", source=(ADDRESS["director.back"][family], 0))
+    for _ in range(3):
+        equal(client.ask().name, "rs2", "server")
+    equal(t.backend.connections(), [], "connections of the service")
