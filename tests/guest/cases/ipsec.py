@@ -165,6 +165,7 @@ def talks(t, method, family, proto, early):
     policies.associate(vip, end, "transport", "client")
     policies.protect("out", vip, end)
     client.ask(500, 500)
+    client.learn()
     client.bulk(30_000)
     check(len(esp_between(tap, vip, end)) >= 2, "answers did not come as ESP")
     fresh = t.client(family, proto, vport)
