@@ -29,6 +29,9 @@ use crate::sys::worker::Job;
 /// How long the worker waits between two runs.
 const INTERVAL: Jiffies = Jiffies(HZ / 4);
 
+/// And at least, if it is called often.
+const SOON: Jiffies = Jiffies(HZ / 50);
+
 /// New connections that were turned away, by reason.
 #[derive(Default)]
 pub(crate) struct Drops {
@@ -147,6 +150,8 @@ pub(crate) struct Director {
     tables: [Once<Taken>; 2],
     /// The time-outs have changed: every flow is to be looked at.
     retimed: AtomicBool,
+    /// The worker will run soon.
+    hurried: AtomicBool,
     /// How often the worker ran.
     runs: AtomicU64,
 }
@@ -187,7 +192,14 @@ impl Director {
 
     /// Makes the worker run now; callable from softirqs.
     pub(crate) fn wake_worker(&self) {
-        netns::kick::<Self>(&self.net);
+        netns::kick::<Self>(&self.net, Jiffies(0));
+    }
+
+    /// Has the worker run soon; for those who may ask with each packet that comes.
+    pub(crate) fn hurry_worker(&self) {
+        if !self.hurried.load(Ordering::Relaxed) && !self.hurried.swap(true, Ordering::Relaxed) {
+            netns::kick::<Self>(&self.net, SOON);
+        }
     }
 
     /// Says that the configuration has changed, so that the worker looks after it.
@@ -271,6 +283,7 @@ impl PerNet for Director {
             displaced: Displaced::default(),
             tables: [const { Once::empty() }; 2],
             retimed: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             runs: AtomicU64::new(0),
         }? Error))
     }
@@ -308,6 +321,7 @@ impl Job for Director {
     /// Fits the tables to their load and clears away what is over, four times a second while
     /// there are flows. It waits for no lock that a request holds.
     fn run(&self) -> Option<Jiffies> {
+        self.hurried.store(false, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
         let all = self.retimed.swap(false, Ordering::Acquire);
         let retired = self.ways.retire().then_some(&self.ways);

@@ -51,14 +51,14 @@ struct Rlvs {
     _deferred: rcu::Barrier,
     _flows4: slab::OpenPool,
     _flows6: slab::OpenPool,
-    _lines: slab::OpenPool,
+    _tables: [slab::OpenPool; 2],
 }
 
 impl kernel::Module for Rlvs {
     fn init(module: &'static ThisModule) -> Result<Self> {
         // Before there are namespaces.
         quota::set(*module_parameters::quota.value_ref())?;
-        let lines = index::open_lines()?;
+        let tables = index::open_tables()?;
         let flows4 = index::open_pool::<Flow<Ipv4Addr>>(c_str!("rlvs_flow4"))?;
         let flows6 = index::open_pool::<Flow<Ipv6Addr>>(c_str!("rlvs_flow6"))?;
         let deferred = rcu::Barrier;
@@ -72,7 +72,7 @@ impl kernel::Module for Rlvs {
             _deferred: deferred,
             _flows4: flows4,
             _flows6: flows6,
-            _lines: lines,
+            _tables: tables,
         })
     }
 }

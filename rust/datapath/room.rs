@@ -28,7 +28,7 @@ pub(crate) fn for_flow(director: &Director, rcu: &Rcu) -> bool {
 #[inline(never)]
 fn make(director: &Director, rcu: &Rcu) -> bool {
     if director.is_swamped() {
-        director.wake_worker();
+        director.hurry_worker();
         return false;
     }
     if !displace_any(director, rcu) {

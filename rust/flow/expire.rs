@@ -98,10 +98,7 @@ impl<A: Family> FlowTable<A> {
     /// Sleeps; one caller at a time.
     pub(crate) fn tend(&self, config: &Config, all: bool, retired: Option<&Ways>) -> bool {
         self.0.wake();
-        if let Some(buckets) = rcu::read(|rcu| self.0.wanted(rcu)) {
-            // Without memory the table stays as it is, only slower; the next run tries again.
-            let _ = self.0.resize(buckets);
-        }
+        self.0.fit();
         let all = all || retired.is_some();
         // With `all` one that was not counted yet is seen, too.
         let mut next = (all || self.len() != 0).then(Position::default);

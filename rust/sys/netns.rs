@@ -147,10 +147,10 @@ fn worker<'a, T: PerNet>(net: &'a Net) -> Option<&'a Worker<T>> {
     unsafe { &*slot.worker.get() }.as_ref()
 }
 
-/// Makes the namespace's worker run now; callable from softirqs.
-pub(crate) fn kick<T: PerNet>(net: &Net) {
+/// Puts the next run of the namespace's worker `delay` from now; callable from softirqs.
+pub(crate) fn kick<T: PerNet>(net: &Net, delay: Jiffies) {
     if let Some(worker) = worker::<T>(net) {
-        worker.kick();
+        worker.kick(delay);
     }
 }
 

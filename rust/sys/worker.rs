@@ -42,10 +42,10 @@ impl<J: Job> Worker<J> {
         Ok(Self(NonNull::new(raw).ok_or(ENOMEM)?, PhantomData))
     }
 
-    /// Makes the next run start now; callable from softirqs.
-    pub(crate) fn kick(&self) {
+    /// Puts the next run `delay` from now; callable from softirqs.
+    pub(crate) fn kick(&self, Jiffies(delay): Jiffies) {
         // SAFETY: Made by `new`, by the type's invariant.
-        unsafe { ffi::rlvs_worker_kick(self.0.as_ptr(), 0) };
+        unsafe { ffi::rlvs_worker_kick(self.0.as_ptr(), delay as c_ulong) };
     }
 
     /// Sees to it that a run starts within `delay`; callable from softirqs.

@@ -2,52 +2,125 @@
 
 //! How an index fits its table to its load, under traffic.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::prelude::*;
 
 use super::due::Quarter;
 use super::locks::Locks;
 use super::table::{for_each_word, free_table, Table};
-use super::{node, side, Entry, Index, Side, AHEAD, CROWDED, MIN_BUCKETS};
+use super::{node, side, Entry, Index, Side, AHEAD, MIN_BUCKETS};
+use crate::hash::size;
 use crate::sys::rcu::{self, Rcu};
+use crate::sys::time::Jiffies;
+
+/// So long a table has to be roomy before it shrinks.
+const ROOMY: u32 = 20;
+/// So many seconds pass after an attempt that found no memory.
+const PAUSE: u32 = 3;
+
+/// What the worker remembers of a table's size. Nobody else uses it.
+pub(super) struct Fit {
+    /// Since when the table has had far more buckets than would do, if it has.
+    roomy: AtomicBool,
+    since: AtomicU32,
+    /// When an attempt found no memory, if the last one did.
+    failed: AtomicBool,
+    at: AtomicU32,
+}
+
+impl Fit {
+    pub(super) fn new() -> Self {
+        Self {
+            roomy: AtomicBool::new(false),
+            since: AtomicU32::new(0),
+            failed: AtomicBool::new(false),
+            at: AtomicU32::new(0),
+        }
+    }
+
+    /// Notes whether the table is roomy; says whether it has been so for long.
+    fn is_long_roomy(&self, roomy: bool) -> bool {
+        let now = Jiffies::now();
+        if !self.roomy.swap(roomy, Ordering::Relaxed) {
+            self.since.store(now.0, Ordering::Relaxed);
+        }
+        let since = Jiffies(self.since.load(Ordering::Relaxed));
+        roomy && now.since(since) >= Jiffies::seconds(ROOMY)
+    }
+
+    /// Notes how an attempt went.
+    fn note(&self, result: Result) {
+        self.at.store(Jiffies::now().0, Ordering::Relaxed);
+        self.failed.store(result.is_err(), Ordering::Relaxed);
+    }
+
+    /// Whether it is too early for another attempt.
+    fn pauses(&self) -> bool {
+        let at = Jiffies(self.at.load(Ordering::Relaxed));
+        self.failed.load(Ordering::Relaxed) && Jiffies::now().since(at) < Jiffies::seconds(PAUSE)
+    }
+}
 
 impl<T: Entry> Index<T> {
+    /// Fits the table to the present load. Sleeps; one caller at a time.
+    ///
+    /// Without memory the table stays as it is, only slower, and another attempt follows some
+    /// seconds later; nobody has to call for it.
+    pub(crate) fn fit(&self) {
+        if self.fit.pauses() {
+            return;
+        }
+        let wanted = rcu::read(|rcu| self.wanted(rcu));
+        let result = wanted.map_or(Ok(()), |buckets| self.resize(buckets));
+        self.fit.note(result);
+        if result.is_ok() {
+            self.called.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// The number of buckets that suits the present load, if it is another one.
-    pub(crate) fn wanted(&self, rcu: &Rcu) -> Option<usize> {
+    fn wanted(&self, rcu: &Rcu) -> Option<usize> {
         let (entries, buckets) = (self.entries.load(Ordering::Relaxed), self.buckets(rcu));
         if self.table(rcu).next().is_some() {
             // The last change of size stopped half way.
             return Some(buckets);
         }
-        let most = buckets.saturating_mul(CROWDED);
-        if entries > most {
-            return entries.checked_div(CROWDED)?.checked_next_power_of_two();
-        }
-        let shrink = buckets > MIN_BUCKETS && entries < buckets / 2;
-        shrink.then(|| entries.next_power_of_two().max(MIN_BUCKETS))
+        let roomy = size::is_roomy(entries, buckets, MIN_BUCKETS);
+        let long = self.fit.is_long_roomy(roomy);
+        size::wanted(entries, buckets, MIN_BUCKETS, long)
     }
 
-    /// Whether the worker should be woken: to make room, or because it rests.
+    /// Whether the worker should be woken: to make room, or because it rests. True for one of
+    /// many who ask; the worker goes on by itself then.
     #[inline(always)]
     pub(crate) fn crowded(&self, rcu: &Rcu) -> bool {
         let table = self.table(rcu);
-        let most = table.buckets().saturating_mul(CROWDED);
-        let crowded = self.entries.load(Ordering::Relaxed) > most && table.next().is_none();
+        let entries = self.entries.load(Ordering::Relaxed);
+        let crowded = size::is_crowded(entries, table.buckets())
+            && !self.called.load(Ordering::Relaxed)
+            && table.next().is_none()
+            && !self.called.swap(true, Ordering::Relaxed);
         // ORDERING: see `rest`.
-        crowded || self.resting.load(Ordering::SeqCst)
+        crowded || self.resting.load(Ordering::SeqCst) && self.resting.swap(false, Ordering::SeqCst)
     }
 
-    /// Says whether there is nothing to look after: then the worker may rest until
-    /// [`Index::crowded`] calls it.
+    /// Says whether there is nothing to look after, nor a table larger than the smallest: then
+    /// the worker may rest until [`Index::crowded`] calls it.
     pub(crate) fn rest(&self) -> bool {
         // ORDERING: whoever takes an object in counts it, then looks at `resting`; here it is
         // the other way round. All four are in one order, so one of the two sees the other.
         self.resting.store(true, Ordering::SeqCst);
         let empty = self.objects.load(Ordering::SeqCst) == 0 && self.dead.number() == 0;
+        let empty = empty && rcu::read(|rcu| self.is_small(rcu));
         if !empty {
             self.resting.store(false, Ordering::SeqCst);
         }
         empty
+    }
+
+    fn is_small(&self, rcu: &Rcu) -> bool {
+        let table = self.table(rcu);
+        table.buckets() <= MIN_BUCKETS && table.next().is_none()
     }
 
     /// Objects that have left the table and whose memory is not free yet.
@@ -63,7 +136,7 @@ impl<T: Entry> Index<T> {
     /// Moves everything to a table of `buckets`. Sleeps; one caller at a time.
     ///
     /// Without memory it stops half way, which is harmless, and goes on when called again.
-    pub(crate) fn resize(&self, buckets: usize) -> Result {
+    fn resize(&self, buckets: usize) -> Result {
         // SAFETY: Only this function frees tables, and it has one caller at a time.
         let old = unsafe { &*self.table.load(Ordering::Acquire) };
         let locks = self.locks.get().ok_or(ENODEV)?;

@@ -43,12 +43,10 @@ mod table;
 pub(crate) use self::due::NOTED;
 pub(crate) use self::sample::SAMPLE;
 pub(crate) use self::scan::{Judge, Position};
-pub(crate) use self::table::open_lines;
+pub(crate) use self::table::open_tables;
 
 /// Fewest buckets; at least as many as there are locks.
 const MIN_BUCKETS: usize = 1024;
-/// Entries a bucket, on average, from which the table should grow.
-const CROWDED: usize = 5;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Buckets that walks look ahead.
@@ -156,6 +154,9 @@ pub(crate) struct Index<T: Entry> {
     objects: AtomicUsize,
     entries: AtomicUsize,
     resting: AtomicBool,
+    /// The worker was called to make room, and has not yet done or given up.
+    called: AtomicBool,
+    fit: grow::Fit,
     dead: end::Dead<T>,
 }
 
@@ -190,6 +191,8 @@ impl<T: Entry> Index<T> {
             objects: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),
             resting: AtomicBool::new(true),
+            called: AtomicBool::new(false),
+            fit: grow::Fit::new(),
             dead: end::Dead::new(),
         }
     }

@@ -24,9 +24,15 @@ const _: () = assert!(size_of::<Line>() == 64);
 /// Overflow lines of all indexes.
 static LINES: Pool<Line> = Pool::new();
 
-/// Opens the pool of what all indexes share; call once, before the first one.
-pub(crate) fn open_lines() -> Result<OpenPool> {
-    LINES.open(c_str!("rlvs_line"))
+/// What holds the tables of all indexes together.
+static TABLES: Pool<Table> = Pool::new();
+
+/// Opens the pools of what all indexes share; call once, before the first one.
+pub(crate) fn open_tables() -> Result<[OpenPool; 2]> {
+    Ok([
+        LINES.open(c_str!("rlvs_line"))?,
+        TABLES.open(c_str!("rlvs_table"))?,
+    ])
 }
 
 /// A bucket or an overflow line of one.
@@ -88,14 +94,11 @@ impl Table {
             next: AtomicPtr::new(ptr::null_mut()),
             moved: AtomicUsize::new(0),
         };
-        match KBox::new(table, GFP_KERNEL) {
-            Ok(table) => Ok(NonNull::from(KBox::leak(table))),
-            Err(e) => {
-                // SAFETY: Allocated above, used by nobody.
-                unsafe { kernel::bindings::kvfree(lines.as_ptr().cast()) };
-                Err(e.into())
-            }
-        }
+        TABLES.put(table).ok_or_else(|| {
+            // SAFETY: Allocated above, used by nobody.
+            unsafe { kernel::bindings::kvfree(lines.as_ptr().cast()) };
+            ENOMEM
+        })
     }
 
     #[inline(always)]
@@ -194,8 +197,11 @@ pub(super) fn for_each_word(first: &Line, mut f: impl FnMut(&AtomicU64)) {
 ///
 /// `table` must come from [`Table::new`] and be out of everybody's reach.
 pub(super) unsafe fn free_table(table: *mut Table) {
-    // SAFETY: By the contract a leaked box that is ours.
-    let table = unsafe { KBox::from_raw(table) };
+    let Some(place) = NonNull::new(table) else {
+        return;
+    };
+    // SAFETY: By the contract a live table that is ours; it is read once.
+    let table = unsafe { place.read() };
     for bucket in 0..table.buckets() {
         if bucket % YIELD == 0 {
             rcu::cond_resched();
@@ -210,4 +216,6 @@ pub(super) unsafe fn free_table(table: *mut Table) {
     }
     // SAFETY: The array came from `rlvs_kvzalloc`.
     unsafe { kernel::bindings::kvfree(table.lines.as_ptr().cast()) };
+    // SAFETY: From this pool, read out, and reached by nobody.
+    unsafe { TABLES.free(place) };
 }

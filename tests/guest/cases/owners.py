@@ -119,7 +119,8 @@ def failing(cache, percent=100):
         with open(path, "w", encoding="ascii") as file:
             file.write(f"{value}\n")
 
-    settings = {"probability": percent, "times": -1, "interval": 1, "verbose": 0, "cache-filter": "Y"}
+    settings = {"probability": percent, "times": -1, "interval": 1, "verbose": 0, "cache-filter": "Y",
+                "ignore-gfp-wait": "N"}
     for name, value in settings.items():
         write(f"{FAILSLAB}/{name}", value)
     write(f"/sys/kernel/slab/{cache}/failslab", 1)
@@ -166,6 +167,53 @@ def no_flow(t, family):
             known.send(b"still")
         equal(len(ends.known()), 1, "connections")
         ends.flow(300).open()
+
+
+@case("owners.no_table.{family}", family=FAMILIES, needs=("failslab",), fresh=True)
+def no_table(t, family):
+    """No memory for another table: nobody is refused, the upkeep is not called by each packet, and goes on until all fits."""
+    ends = Ends(t, "dr", family, "udp")
+    many, full = 8000, 5 * 1024
+    flows = [ends.flow(1 + n % 200, 5000 + n // 200) for n in range(many)]
+    ends.up.send(*(flow.request(b"1") for flow in flows[:full]))
+    settle(t.backend.live, full, "connections of the first table")
+    with failing("rlvs_table"):
+        runs, begin = info(t)["upkeep_runs"], time.monotonic()
+        ends.up.send(*(flow.request(b"1") for flow in flows[full:]))
+        settle(t.backend.live, many, "connections without a larger table")
+        runs, quarters = info(t)["upkeep_runs"] - runs, 4 * (time.monotonic() - begin)
+        print(f"    {runs} runs for {many - full} connections in {quarters:.0f} quarters of a second")
+        equal((info(t)["size"], info(t)["refused_memory"]), (1024, 0), "buckets and refusals")
+        check(runs <= quarters + 20, f"{runs} runs for {many - full} connections in {quarters:.0f} quarters of a second")
+    until(lambda: info(t)["size"] == 2048, "a larger table", SLACK)
+    with failing("rlvs_table"):
+        t.backend.run("--set", "0", "0", "1")
+        t.defer(t.backend.run, "--set", "900", "120", "300")
+        until(lambda: t.backend.live() == 0, "the end of all connections", 1 * 1.05 + 2 + SLACK)
+        # Time enough to go to rest.
+        poll(lambda: False, 2)
+        equal(info(t)["size"], 2048, "buckets without memory for fewer")
+    until(lambda: info(t)["size"] == 1024, "a smaller table", SLACK)
+    rested(t)
+
+
+@case("owners.roomy.{family}", family=FAMILIES, needs=("rlvs",), fresh=True)
+def roomy(t, family):
+    """A table that is too large for what is left becomes smaller in time, and stays so; nobody is lost."""
+    # They live for a minute without an answer; the others, as long as is set.
+    syns, leave = Ends(t, "nat", family, "tcp"), Ends(t, "nat", family, "udp")
+    # Each has two entries; with more than 10240 a table has 4096 buckets.
+    stay, gone = ([ends.flow(1 + n % 200, 5000 + n // 200) for n in range(many)] for ends, many in ((syns, 1100), (leave, 4100)))
+    leave.up.send(*(flow.request(b"1") for flow in gone), *(flow.request(b"", flags=wire.SYN) for flow in stay))
+    settle(t.backend.live, len(stay) + len(gone), "connections")
+    until(lambda: info(t)["size"] >= 4096, "a table for all", SLACK)
+    large = info(t)["size"]
+    t.backend.run("--set", "0", "0", "1")
+    t.defer(t.backend.run, "--set", "900", "120", "300")
+    until(lambda: t.backend.live() == len(stay), "the end of those that leave", 1 * 1.05 + 2 + SLACK)
+    equal(info(t)["size"], large, "buckets with one entry for two")
+    until(lambda: info(t)["size"] == large // 2, "a table for those that stay", 23 + SLACK)
+    equal(t.backend.live(), len(stay), "those that stay")
 
 
 # Last packet, and seconds of the state that it leads to, as `--set` or the protocol has it.
