@@ -20,17 +20,17 @@
 
 /*
  * Zeroed memory of any size, charged to who asks; without a warning, NULL. Who asks
- * can do without: nothing is killed for it.
+ * can do without: nothing is killed for it, and in one piece it comes only if that
+ * is at hand (kvmalloc() would move and write out other memory for it then).
  */
 void *rlvs_kvzalloc(size_t size)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN |
-			  __GFP_RETRY_MAYFAIL;
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	void *memory = NULL;
 
-	/* kvmalloc() takes more than this for a mistake. */
-	if (size > INT_MAX)
-		return __vmalloc(size, gfp);
-	return kvmalloc(size, gfp);
+	if (size <= KMALLOC_MAX_SIZE)
+		memory = kmalloc(size, (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY);
+	return memory ?: __vmalloc(size, gfp | __GFP_RETRY_MAYFAIL);
 }
 
 struct kmem_cache *rlvs_cache_create(const char *name, unsigned int size,
