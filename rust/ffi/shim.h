@@ -134,6 +134,7 @@ struct dst_entry *rlvs_route6(struct net *net, const struct in6_addr *daddr,
 			      const struct rlvs_query *query);
 bool rlvs_route_ruled(struct net *net, bool v6);
 bool rlvs_policed(const struct net *net);
+bool rlvs_skb_policed(struct net *net, const struct sk_buff *skb);
 bool rlvs_route_hold(struct dst_entry *dst);
 void rlvs_route_put(struct dst_entry *dst);
 u32 rlvs_route_cookie(const struct dst_entry *dst);

@@ -16,12 +16,24 @@ bool rlvs_policy_in(struct sk_buff *skb, bool v6)
 
 #ifdef CONFIG_XFRM
 
-/* Whether the socket that sent the packet, if one of this host did, has a policy of its own. */
+/* The socket that sent the packet, if it is of this host: one that came in may bear that which it was meant for. */
+static const struct sock *sender(const struct sk_buff *skb)
+{
+	return skb->dev ? NULL : skb_to_full_sk(skb);
+}
+
+/* Whether the packet's sender has a policy of its own. */
 static bool socket_policed(const struct sk_buff *skb)
 {
-	const struct sock *sk = skb_to_full_sk(skb);
+	const struct sock *sk = sender(skb);
 
 	return sk && rcu_access_pointer(sk->sk_policy[XFRM_POLICY_OUT]);
+}
+
+/* Whether a policy of the namespace or of its sender may have a say about a packet. */
+bool rlvs_skb_policed(struct net *net, const struct sk_buff *skb)
+{
+	return rlvs_policed(net) || socket_policed(skb);
 }
 
 /*
@@ -34,7 +46,7 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 	unsigned int room;
 	struct flowi fl;
 
-	if (likely(!rlvs_policed(net) && !socket_policed(skb)))
+	if (likely(!rlvs_skb_policed(net, skb)))
 		return true;
 	if (xfrm_decode_session(net, skb, &fl, dst->ops->family) < 0)
 		return false;
@@ -42,7 +54,7 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 		return false;
 	skb_dst_drop(skb);
 	/* Takes over our reference, whatever it says. */
-	dst = xfrm_lookup(net, dst, &fl, skb_to_full_sk(skb), 0);
+	dst = xfrm_lookup(net, dst, &fl, sender(skb), 0);
 	if (IS_ERR(dst))
 		return false;
 	skb_dst_set(skb, dst);
@@ -88,7 +100,7 @@ u32 rlvs_policy_mtu(struct net *net, struct sk_buff *skb,
 
 	if (session(net, skb, dst, ends, &fl) < 0 || !dst_hold_safe(dst))
 		return mtu;
-	dst = xfrm_lookup(net, dst, &fl, skb_to_full_sk(skb), 0);
+	dst = xfrm_lookup(net, dst, &fl, sender(skb), 0);
 	if (IS_ERR(dst))
 		return mtu;
 	mtu = dst_mtu(dst);
@@ -97,6 +109,11 @@ u32 rlvs_policy_mtu(struct net *net, struct sk_buff *skb,
 }
 
 #else
+
+bool rlvs_skb_policed(struct net *net, const struct sk_buff *skb)
+{
+	return false;
+}
 
 bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 {

@@ -74,10 +74,10 @@ void rlvs_xmit_straight(struct sk_buff *skb, struct dst_entry *dst)
 		rlvs_xmit_neigh4(skb, dst);
 }
 
-/* A packet of the host itself has no device yet, and those that take it from here want one. */
+/* A packet of the host itself has no device yet; IPsec cuts what is large into packets, and asks the device for that. */
 static void have_dev(struct sk_buff *skb)
 {
-	if (!skb->dev && skb_dst(skb))
+	if (!skb->dev && dst_xfrm(skb_dst(skb)))
 		skb->dev = skb_dst(skb)->dev;
 }
 
@@ -98,7 +98,6 @@ static bool out_prepare(struct net *net,
 		kfree_skb(skb);
 		return false;
 	}
-	/* IPsec cuts what is large into packets, and asks the device for that. */
 	have_dev(skb);
 	return true;
 }

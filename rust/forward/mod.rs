@@ -152,7 +152,7 @@ fn narrowed<A: Stack>(
     ends: impl FnOnce() -> Ends,
 ) -> u32 {
     // Nobody can be told of less than the smallest MTU.
-    if !has_policies(packet.net()) || packet.len() <= least_mtu(A::V6) {
+    if !packet.is_policed() || packet.len() <= least_mtu(A::V6) {
         return mtu;
     }
     let left = packet.policed_mtu(path, &ends());

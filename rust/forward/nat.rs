@@ -17,7 +17,7 @@ use crate::packet::{l4, rewrite, Context, Tuple};
 use crate::sys::hook::Place;
 use crate::sys::index::Side;
 use crate::sys::policy::Ends;
-use crate::sys::route::{has_policies, has_rules, Hints, Path, Query, Route};
+use crate::sys::route::{has_rules, Hints, Path, Query, Route};
 use crate::sys::skb::{NotReady, Origin, Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
@@ -157,7 +157,7 @@ fn client_route<'a, A: Stack>(
 ) -> Option<(Route<'a>, u32)> {
     let (rcu, net) = (packet.rcu(), director.net());
     let class = A::class(packet.bytes());
-    let open = has_rules(net, A::V6) || has_policies(net) || flow.link() != 0;
+    let open = has_rules(net, A::V6) || packet.is_policed() || flow.link() != 0;
     let present = director.ways.get(rcu, flow.ticket(Side::Second));
     let present = present.filter(|way| !way.is_stale());
     let known = present.filter(|way| !open && !way.ruled && way.class == class);

@@ -4,7 +4,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, least_mtu, local, may_leave, narrowed, stay, touch, MIN_MTU6};
+use super::{dest_path, earn, least_mtu, local, may_leave, narrowed, stay, touch};
 use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::Flow;
@@ -47,8 +47,8 @@ pub(crate) fn request<A: Stack>(
     };
     let policed = narrowed::<A>(&packet, path, mtu, || ends::<A>(path));
     let room = room.min(policed.saturating_sub(tunnel::length(path.to) as u32));
-    // IPv6 senders can't be told of less; the outer packet is fragmented then.
-    let limit = if A::V6 { room.max(MIN_MTU6) } else { room };
+    // Nobody can be told of less; the outer packet is fragmented then.
+    let limit = room.max(least_mtu(A::V6));
     if !may_leave(&mut packet, flow.request.src, ttl, limit) {
         return packet.drop();
     }

@@ -39,6 +39,12 @@ fn mapped(addr: IpAddr) -> core::net::Ipv6Addr {
 }
 
 impl Packet<'_> {
+    /// Whether IPsec's policies may have a say about it, the namespace's or its socket's.
+    pub(crate) fn is_policed(&self) -> bool {
+        // SAFETY: Valid by the invariant.
+        unsafe { ffi::rlvs_skb_policed(self.net().as_ptr(), self.raw()) }
+    }
+
     /// The MTU that is left for it on a way, once it travels between `ends`.
     pub(crate) fn policed_mtu(&self, path: &Path, ends: &Ends) -> u32 {
         // SAFETY: Valid by the invariant; the path lives through the call.
