@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use super::Stack;
 use crate::director::Director;
 use crate::flow::evict::Worst;
-use crate::flow::Key;
+use crate::flow::{Flow, Key};
 use crate::packet::Tuple;
 use crate::service::{Held, Local, Pick};
 use crate::state::rank::{shares, Kind};
@@ -83,28 +83,42 @@ pub(crate) fn port<A: Stack>(
     (rip, rport): (A, u16),
     proto: u8,
 ) -> Option<Local> {
+    let local = pick.local(rport);
+    if local.is_some() {
+        return local;
+    }
     for _ in 0..TRIES {
-        let local = pick.local(rport);
+        let Some(victim) = displace_holder(director, rcu, pick, rip, proto) else {
+            break;
+        };
+        // Another processor may be faster with the port.
+        let local = inherit(victim, rport);
         if local.is_some() {
             return local;
-        }
-        if !displace_holder(director, rcu, pick, rip, proto) {
-            break;
         }
     }
     pick.exhausted();
     None
 }
 
-/// Removes a flow with a local port that `pick` could have; false if none may give way.
+/// Takes a port towards `peer` where a flow had its own that gave way.
+fn inherit<A: Stack>(victim: &Flow<A>, peer: u16) -> Option<Local> {
+    let set = victim.port_set()?.clone();
+    let (addr, _) = victim.local()?;
+    let port = set.take(peer)?;
+    Some(Local { addr, port, set })
+}
+
+/// Removes a flow with a local port that `pick` could have, and returns it; `None` if none may
+/// give way.
 #[inline(never)]
-fn displace_holder<A: Stack>(
-    director: &Director,
-    rcu: &Rcu,
+fn displace_holder<'a, A: Stack>(
+    director: &'a Director,
+    rcu: &'a Rcu,
     pick: &Pick<'_>,
     rip: A,
     proto: u8,
-) -> bool {
+) -> Option<&'a Flow<A>> {
     let flows = A::flows(director);
     let mut worst = Worst::new();
     pick.eldest(|local: IpAddr, Held { port, peer }| {
@@ -119,5 +133,5 @@ fn displace_holder<A: Stack>(
         })
     });
     count(director, flows.displace(rcu, &worst));
-    worst.rank().is_some()
+    worst.flow()
 }

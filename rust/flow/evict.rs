@@ -43,6 +43,11 @@ impl<'a, A: Family> Worst<'a, A> {
         true
     }
 
+    /// The flow.
+    pub(crate) fn flow(&self) -> Option<&'a Flow<A>> {
+        self.found.map(|(_, flow)| flow)
+    }
+
     /// Its place among others.
     pub(crate) fn rank(&self) -> Option<Rank> {
         self.found.map(|(rank, _)| rank)

@@ -433,6 +433,11 @@ impl<A: Family> Flow<A> {
         tcp::ends(flags) || Jiffies::now().since(shown).0 >= SHOW * HZ
     }
 
+    /// Where its local port comes from (FULLNAT).
+    pub(crate) fn port_set(&self) -> Option<&Arc<PortSet>> {
+        self.extra.as_ref()?.ports.as_ref()
+    }
+
     /// The local address and port that stand for the client, if they do (FULLNAT).
     pub(crate) fn local(&self) -> Option<(IpAddr, u16)> {
         self.is_fullnat()

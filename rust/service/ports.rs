@@ -102,7 +102,7 @@ impl PortSet {
     }
 
     /// The next free port, host order, for a connection to port `peer` at the real server.
-    pub(super) fn take(&self, peer: u16) -> Option<u16> {
+    pub(crate) fn take(&self, peer: u16) -> Option<u16> {
         self.ports.with(|store| store.take(peer))
     }
 
