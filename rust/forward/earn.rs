@@ -8,8 +8,11 @@ use crate::director::Director;
 use crate::flow::ways::Way;
 use crate::flow::Flow;
 use crate::sys::index::Side;
-use crate::sys::route::{addr_type, has_rules, AddrType, Path};
+use crate::sys::route::{has_rules, Path};
 use crate::sys::skb::Packet;
+
+/// The number that the loopback device has in every namespace.
+const LOOPBACK: u32 = 1;
 
 /// A request has come out, which has its route and its last form.
 pub(crate) fn request<A: Stack>(director: &Director, packet: &mut Packet<'_>, flow: &Flow<A>) {
@@ -27,8 +30,10 @@ pub(super) fn request_by<A: Stack>(
     path: Option<&Path>,
 ) {
     give(director, packet, flow, Side::First, || {
-        // What this host itself asks goes by its own rules each time.
-        let foreign = addr_type(&director.net(), flow.request.src.into()) != AddrType::Local;
+        // What this host itself asks goes by its own rules each time. It has no interface here:
+        // where it comes in again, by the loopback device or a VRF, it brings a route along that
+        // is counted, so its origin names none; this is for what is put into the loopback device.
+        let foreign = packet.origin(A::V6).interface() != LOOPBACK;
         // Those that follow take the destination's own way: it must be the one that was taken.
         let known = flow.dest.path.get(packet.rcu())?;
         let same = known.is_direct() && known.same_route(path?);
