@@ -4,6 +4,7 @@
 //! Pure: `core` only. Time is seconds.
 
 pub(crate) mod clock;
+pub(crate) mod quarters;
 pub(crate) mod rank;
 pub(crate) mod tcp;
 pub(crate) mod udp;

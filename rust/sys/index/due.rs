@@ -14,12 +14,16 @@ use kernel::bindings;
 use kernel::prelude::*;
 
 use crate::ffi;
+use crate::state::quarters;
 use crate::sys::time::{Jiffies, HZ};
 
 /// Ticks of the kernel's clock a quarter of a second.
 const QUARTER: u32 = HZ / 4;
 /// Every bucket with objects is looked at so often, in quarters of a second.
 const HORIZON: u32 = 120;
+
+/// Buckets that are passed over at once if none is due.
+const TOGETHER: usize = quarters::BYTES;
 
 /// The time until which a change that makes an object end sooner must be noted.
 pub(crate) const NOTED: Jiffies = Jiffies(HORIZON * QUARTER);
@@ -49,10 +53,9 @@ impl Quarter {
         Self((quarters as u8).max(1))
     }
 
-    /// How far ahead of `other` it is; negative: behind.
-    fn ahead_of(self, other: Self) -> i8 {
-        // CAST: half of the circle is behind.
-        self.0.wrapping_sub(other.0) as i8
+    /// Whether it is ahead of what a byte says.
+    fn is_sooner_than(self, byte: u8) -> bool {
+        byte == 0 || quarters::ahead(self.0, byte) < 0
     }
 }
 
@@ -89,6 +92,23 @@ impl Hints {
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 
+    /// The buckets from `start` to `end` whose time may have come, or all; see [`take`]. Both are
+    /// multiples of [`TOGETHER`] or the table's own end.
+    pub(super) fn due(
+        &self,
+        (start, end): (usize, usize),
+        now: Quarter,
+        all: bool,
+    ) -> impl Iterator<Item = (usize, &AtomicU8)> {
+        let bytes = self.all().get(start..end.min(self.len)).unwrap_or(&[]);
+        let groups = bytes.chunks(TOGETHER).enumerate();
+        let due = groups.filter(move |(_, group)| all || any_due(group, now));
+        due.flat_map(move |(number, group)| {
+            let first = start.wrapping_add(number.wrapping_mul(TOGETHER));
+            Iterator::zip(first.., group)
+        })
+    }
+
     /// Has a bucket looked at when `span` is over, or sooner.
     #[inline]
     pub(super) fn note(&self, bucket: usize, span: Jiffies) {
@@ -102,7 +122,7 @@ impl Hints {
         };
         // ORDERING: what makes the object end sooner was written before, and who takes the
         // byte reads it after.
-        let sooner = |old| (old == 0 || when.ahead_of(Quarter(old)) < 0).then_some(when.0);
+        let sooner = |old| when.is_sooner_than(old).then_some(when.0);
         let _ = byte.fetch_update(Ordering::AcqRel, Ordering::Acquire, sooner);
     }
 
@@ -122,12 +142,24 @@ impl Drop for Hints {
     }
 }
 
+/// Whether a byte of a group may be due. Most groups have none, and are passed over by this.
+#[inline(always)]
+fn any_due(group: &[AtomicU8], now: Quarter) -> bool {
+    let start = group.as_ptr().cast::<u64>();
+    if group.len() < TOGETHER || !start.is_aligned() {
+        return true;
+    }
+    // SAFETY: Eight bytes that live as long as `group`, aligned; they may change meanwhile, and
+    // each is read by itself before anything follows from it.
+    quarters::any_due(unsafe { start.read_volatile() }, now.0)
+}
+
 /// Whether a byte's time has come; takes it then. With `all` a bucket is looked at whatever its
 /// byte says: an object may be there whose time was not noted yet.
 #[inline(always)]
 pub(super) fn take(byte: &AtomicU8, now: Quarter, all: bool) -> bool {
     let when = byte.load(Ordering::Relaxed);
-    if !all && (when == 0 || Quarter(when).ahead_of(now) > 0) {
+    if !all && !quarters::is_due(when, now.0) {
         return false;
     }
     // ORDERING: as in `Hints::put`.

@@ -400,11 +400,33 @@ impl<T: Entry> Index<T> {
     /// once or, seldom and while the table changes its size, twice.
     pub(crate) fn walk(&self, rcu: &Rcu, at: usize, mut f: impl FnMut(&T)) -> Option<usize> {
         let first = self.table(rcu);
-        let tables = [Some(first), first.next()];
-        let buckets = tables.iter().flatten().map(|table| table.buckets()).max()?;
+        let mut second = first.next();
+        let mut mask = self.visit(rcu, (first, second), at, &mut f);
+        if second.is_none() && first.next().is_some() {
+            // Growth has begun meanwhile, and may have moved what was to be seen.
+            second = first.next();
+            mask = self.visit(rcu, (first, second), at, &mut f);
+        }
+        let next = cursor::next(at, mask);
+        if let Some(next) = next {
+            Self::prefetch_nodes(second.unwrap_or(first), next);
+        }
+        next
+    }
+
+    /// Calls `f` for what is in bucket `at` of a table, and of the one that it moves to: those of
+    /// the larger one's buckets. Returns the mask of that one's numbers.
+    fn visit(
+        &self,
+        rcu: &Rcu,
+        (first, second): (&Table, Option<&Table>),
+        at: usize,
+        f: &mut impl FnMut(&T),
+    ) -> usize {
+        let buckets = second.map_or(0, Table::buckets).max(first.buckets());
         let mask = buckets.wrapping_sub(1);
         // The old table first: from there they move to the new one.
-        for table in tables.iter().flatten() {
+        for table in Iterator::chain([first].into_iter(), second) {
             for_each_word(table.line(at as u64), |slot| {
                 let word = slot.load(Ordering::Acquire);
                 if word != 0 && side(word) == Side::First && self.is_at(rcu, table, word, at, mask)
@@ -414,11 +436,7 @@ impl<T: Entry> Index<T> {
                 }
             });
         }
-        let next = cursor::next(at, mask);
-        if let Some(next) = next {
-            Self::prefetch_nodes(self.newest(rcu), next);
-        }
-        next
+        mask
     }
 
     /// Whether an entry, which was found in `table` under `_rcu`, would be in bucket `at` of a

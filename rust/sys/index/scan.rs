@@ -86,8 +86,7 @@ impl<T: Entry> Index<T> {
         let now = Quarter::now();
         let mut batch = Few::<usize, BATCH>::new();
         let end = at.bucket.saturating_add(count);
-        let bytes = table.hints.all().iter().enumerate();
-        for (bucket, byte) in bytes.skip(at.bucket).take(count) {
+        for (bucket, byte) in table.hints.due((at.bucket, end), now, all) {
             if take(byte, now, all) {
                 prefetch(table.line(bucket as u64));
                 if batch.push(bucket) {
