@@ -4,6 +4,8 @@
 #
 # usage: bench.sh [--profile SYSTEM | --step SYSTEM] [PATTERN]
 #
+# A PATTERN that begins with 'count' is for count.sh: instructions on the stock kernel, not time.
+#
 # PATTERN chooses cases by name, such as 'hot/nat'. With --profile only SYSTEM gets packets, and perf, which has to be
 # installed, says in which functions the time went. With --step gdb does, and says which instructions and cache lines
 # a packet of the first of the cases takes.
@@ -31,6 +33,7 @@ if [ -n "$watch" ]; then
 	shift 2
 fi
 pattern=${1:-*}
+case $pattern in count*) exec "$PROJECT/bench/count.sh" "$pattern" ;; esac
 case $pattern in cpus* | smp*) kernel=two ;; *) kernel=one ;; esac
 memory=${RLVS_BENCH_MEMORY:-6G}
 results=$PROJECT/build/bench

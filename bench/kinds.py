@@ -182,7 +182,7 @@ def expire(case, out):
     """A million flows that run out together: processor time of it all, a flow."""
     for name in case.balancers:
         with lab.prepared(case) as rooms:
-            systems.timeouts(name, rooms[name], EXPIRY_SECONDS)
+            systems.timeouts(name, rooms[name], EXPIRY_SECONDS, EXPIRY_SECONDS)
             person = next(p for p in lab.contestants(case, rooms) if p.name == name)
             person.sample(flows=COLD_FLOWS, count=COLD_FLOWS)
             start, clock = generator.read().process, time.monotonic()

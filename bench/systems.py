@@ -41,9 +41,9 @@ def restore(system, where, lines):
     where.execute(TOOL[system], "-R", text="\n".join(lines) + "\n")
 
 
-def timeouts(system, where, seconds):
-    """Set all time-outs of a balancer."""
-    where.execute(TOOL[system], "--set", *[str(seconds)] * 3)
+def timeouts(system, where, tcp, udp):
+    """Set the time-outs of a balancer."""
+    where.execute(TOOL[system], "--set", str(tcp), str(tcp), str(udp))
 
 
 def flowtable(where):

@@ -8,6 +8,8 @@
 #include <linux/netdevice.h>
 #include <linux/types.h>
 
+struct page_pool;
+
 /* Longest packet, with its link header. */
 #define GEN_MAX 1514
 
@@ -22,6 +24,9 @@ struct gen_order {
 	u32 payload;		/* bytes */
 	u32 other;		/* to another host's link address: dropped at once */
 	u32 freed;		/* freed at once, never received */
+	u32 strange;		/* of a protocol that nobody takes */
+	u32 written;		/* a page that is written, and given back */
+	u32 listed;		/* received in lists, as from a card's poll */
 	u32 vary_dst;		/* flows differ in the destination, not the source */
 	u32 ports;		/* ports of an address, before the next one */
 	u32 flows;		/* different flows; a power of two if scattered */
@@ -55,11 +60,16 @@ struct gen_result {
 
 int gen_template_init(struct gen_template *t, const struct gen_order *o,
 		      const struct net_device *dev);
+bool gen_page(const struct gen_template *t, struct page_pool *pool,
+	      u32 addr_step, u32 port_step);
 struct sk_buff *gen_packet(const struct gen_template *t, struct net_device *dev,
-			   u32 addr_step, u32 port_step);
+			   struct page_pool *pool, u32 addr_step, u32 port_step);
 int gen_run(const struct gen_order *o, struct net_device *dev,
 	    struct gen_result *result);
+void gen_free_pools(void);
 u64 gen_process_ns(void);
+int gen_watch_sleep(void);
+void gen_ignore_sleep(void);
 void gen_warm(void);
 
 #endif

@@ -27,8 +27,8 @@ static struct gen_result last;
 
 static const struct { const char *name; size_t at; } numbers[] = {
 	FIELD(v6), FIELD(proto), FIELD(sport), FIELD(dport), FIELD(flags),
-	FIELD(payload), FIELD(other), FIELD(freed), FIELD(vary_dst), FIELD(ports),
-	FIELD(flows), FIELD(first), FIELD(start), FIELD(scattered), FIELD(count),
+	FIELD(payload), FIELD(other), FIELD(freed), FIELD(strange), FIELD(written),
+	FIELD(listed), FIELD(vary_dst), FIELD(ports), FIELD(flows), FIELD(first), FIELD(start), FIELD(scattered), FIELD(count),
 	FIELD(cpus), FIELD(each),
 };
 
@@ -88,7 +88,7 @@ static int execute(char *text)
 	return err;
 }
 
-static ssize_t gen_write(struct file *file, const char __user *text, size_t len,
+static ssize_t gen_take(struct file *file, const char __user *text, size_t len,
 			 loff_t *pos)
 {
 	char *copy = memdup_user_nul(text, min(len, PAGE_SIZE));
@@ -117,20 +117,30 @@ static int gen_open(struct inode *inode, struct file *file)
 static const struct proc_ops gen_ops = {
 	.proc_open = gen_open,
 	.proc_read = seq_read,
-	.proc_write = gen_write,
+	.proc_write = gen_take,
 	.proc_lseek = seq_lseek,
 	.proc_release = single_release,
 };
 
 static int __init gen_init(void)
 {
-	gen_warm();
-	return proc_create("rlvs_gen", 0600, NULL, &gen_ops) ? 0 : -ENOMEM;
+	int err = gen_watch_sleep();
+
+	if (err)
+		return err;
+	if (IS_ENABLED(CONFIG_UML))
+		gen_warm();
+	if (proc_create("rlvs_gen", 0600, NULL, &gen_ops))
+		return 0;
+	gen_ignore_sleep();
+	return -ENOMEM;
 }
 
 static void __exit gen_exit(void)
 {
 	remove_proc_entry("rlvs_gen", NULL);
+	gen_ignore_sleep();
+	gen_free_pools();
 }
 
 module_init(gen_init);

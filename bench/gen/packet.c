@@ -8,6 +8,7 @@
 #include <linux/udp.h>
 #include <net/checksum.h>
 #include <net/ip.h>
+#include <net/page_pool/helpers.h>
 
 #include "gen.h"
 
@@ -21,7 +22,8 @@ static void link_header(struct gen_template *t, const struct gen_order *o,
 		eth->h_dest[5] ^= 0xff;
 	eth_broadcast_addr(eth->h_source);
 	eth->h_source[0] = 2;
-	eth->h_proto = htons(o->v6 ? ETH_P_IPV6 : ETH_P_IP);
+	eth->h_proto = htons(o->strange ? ETH_P_802_EX1 :
+			     o->v6 ? ETH_P_IPV6 : ETH_P_IP);
 }
 
 static void header4(struct gen_template *t, const struct gen_order *o,
@@ -138,24 +140,51 @@ static __sum16 finish(u32 sum, __be32 addr, __be16 port)
 	return csum_fold((__force __wsum)sum);
 }
 
-struct sk_buff *gen_packet(const struct gen_template *t, struct net_device *dev,
-			   u32 addr_step, u32 port_step)
+/* Writes the packet of the flow that is so many addresses and ports on. */
+static void gen_write(const struct gen_template *t, u8 *bytes, u32 addr_step,
+		      u32 port_step)
 {
 	__be32 addr = htonl(t->addr + addr_step);
 	__be16 port = htons(t->port + port_step);
-	struct sk_buff *skb;
-	u8 *bytes;
 
-	skb = netdev_alloc_skb_ip_align(dev, t->len);
-	if (unlikely(!skb))
-		return NULL;
-	bytes = __skb_put(skb, t->len);
 	memcpy(bytes, t->bytes, t->len);
 	*(__be32 *)(bytes + t->addr_at) = addr;
 	*(__be16 *)(bytes + t->port_at) = port;
 	if (t->ip_check_at)
 		*(__sum16 *)(bytes + t->ip_check_at) = finish(t->ip_sum, addr, 0);
 	*(__sum16 *)(bytes + t->check_at) = finish(t->sum, addr, port) ?: CSUM_MANGLED_0;
+}
+
+/* What is done for a packet before it is one, as if the card's driver dropped it: false without memory. */
+bool gen_page(const struct gen_template *t, struct page_pool *pool,
+	      u32 addr_step, u32 port_step)
+{
+	struct page *page = page_pool_dev_alloc_pages(pool);
+
+	if (unlikely(!page))
+		return false;
+	gen_write(t, page_address(page), addr_step, port_step);
+	page_pool_put_full_page(pool, page, true);
+	return true;
+}
+
+/* A packet as a card's poll makes it, in a page that goes round; softirqs are off. */
+struct sk_buff *gen_packet(const struct gen_template *t, struct net_device *dev,
+			   struct page_pool *pool, u32 addr_step, u32 port_step)
+{
+	struct page *page = page_pool_dev_alloc_pages(pool);
+	struct sk_buff *skb;
+
+	if (unlikely(!page))
+		return NULL;
+	skb = napi_build_skb(page_address(page), PAGE_SIZE);
+	if (unlikely(!skb)) {
+		page_pool_put_full_page(pool, page, true);
+		return NULL;
+	}
+	skb_mark_for_recycle(skb);
+	skb_reserve(skb, NET_SKB_PAD + NET_IP_ALIGN);
+	gen_write(t, __skb_put(skb, t->len), addr_step, port_step);
 	skb->protocol = eth_type_trans(skb, dev);
 	/* What a network card with checksum offload says. */
 	skb->ip_summed = CHECKSUM_UNNECESSARY;

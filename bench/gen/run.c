@@ -5,6 +5,8 @@
 #include <linux/ktime.h>
 #include <linux/netdevice.h>
 #include <linux/sched.h>
+#include <linux/timex.h>
+#include <net/page_pool/helpers.h>
 
 #include "gen.h"
 
@@ -22,9 +24,12 @@ struct gen_thread {
 	struct completion done;
 };
 
+static struct page_pool *pools[NR_CPUS];
+
 /* Threads that are ready; they start together. */
 static atomic_t waiting;
 
+#ifdef CONFIG_UML
 /*
  * Processor time as the host counts it: its other programs are not in it. The
  * kernel is a process here, so it can simply ask the host's kernel.
@@ -50,6 +55,13 @@ u64 gen_process_ns(void)
 {
 	return host_ns(2); /* CLOCK_PROCESS_CPUTIME_ID */
 }
+#else
+/* QEMU's icount lets the clock go on by a nanosecond an instruction. */
+static u64 cpu_ns(void)
+{
+	return get_cycles();
+}
+#endif
 
 /* A number below a power of two for each number below it, all different. */
 static u32 scatter(u32 n, u32 mask)
@@ -76,17 +88,24 @@ static void time_packet(struct gen_result *r, u64 *last)
 	*last = now;
 }
 
-static void one_packet(struct gen_thread *t, u32 n)
+/* Makes a packet and passes it on, or puts it into the list. */
+static void one_packet(struct gen_thread *t, u32 n, struct list_head *list)
 {
 	u32 flow = flow_number(t->order, n);
+	u32 addr_step = flow / t->order->ports, port_step = flow % t->order->ports;
 	struct sk_buff *skb;
 
-	skb = gen_packet(t->template, t->dev, flow / t->order->ports,
-			 flow % t->order->ports);
+	if (t->order->written) {
+		t->result.failed += !gen_page(t->template, pools[t->cpu], addr_step, port_step);
+		return;
+	}
+	skb = gen_packet(t->template, t->dev, pools[t->cpu], addr_step, port_step);
 	if (unlikely(!skb))
 		t->result.failed++;
 	else if (t->order->freed)
 		kfree_skb(skb);
+	else if (t->order->listed)
+		list_add_tail(&skb->list, list);
 	else
 		netif_receive_skb(skb);
 }
@@ -94,14 +113,17 @@ static void one_packet(struct gen_thread *t, u32 n)
 static void one_batch(struct gen_thread *t, u32 start, u32 end)
 {
 	u64 last = t->order->each ? cpu_ns() : 0;
+	LIST_HEAD(list);
 	u32 n;
 
 	local_bh_disable();
 	for (n = start; n < end; n++) {
-		one_packet(t, t->order->start + n * t->order->cpus + t->cpu);
+		one_packet(t, t->order->start + n * t->order->cpus + t->cpu, &list);
 		if (t->order->each)
 			time_packet(&t->result, &last);
 	}
+	if (!list_empty(&list))
+		netif_receive_skb_list(&list);
 	local_bh_enable();
 }
 
@@ -127,6 +149,38 @@ static int gen_thread(void *data)
 	return 0;
 }
 
+/* Has pages for the packets of a processor, which come back to it; they stay for later runs. */
+static int have_pool(unsigned int cpu)
+{
+	struct page_pool_params params = {
+		.pool_size = 16 * BATCH, .nid = NUMA_NO_NODE, .dma_dir = DMA_FROM_DEVICE,
+	};
+	struct page_pool *pool;
+
+	if (pools[cpu])
+		return 0;
+	pool = page_pool_create_percpu(&params, cpu);
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	pools[cpu] = pool;
+	return 0;
+}
+
+void gen_free_pools(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_CPUS; i++)
+		page_pool_destroy(pools[i]);
+}
+
+static struct task_struct *create_thread(struct gen_thread *t, unsigned int cpu)
+{
+	int err = have_pool(cpu);
+
+	return err ? ERR_PTR(err) : kthread_create_on_cpu(gen_thread, t, cpu, "rlvs_gen/%u");
+}
+
 static int create_threads(struct gen_thread *threads, struct task_struct **tasks,
 			  const struct gen_order *o,
 			  const struct gen_template *template,
@@ -141,7 +195,7 @@ static int create_threads(struct gen_thread *threads, struct task_struct **tasks
 			.order = o, .template = template, .dev = dev, .cpu = i,
 		};
 		init_completion(&t->done);
-		tasks[i] = kthread_create_on_cpu(gen_thread, t, i, "rlvs_gen/%u");
+		tasks[i] = create_thread(t, i);
 		if (IS_ERR(tasks[i])) {
 			int err = PTR_ERR(tasks[i]);
 
