@@ -23,7 +23,7 @@ const QUARTER: u32 = HZ / 4;
 const HORIZON: u32 = 120;
 
 /// Buckets that are passed over at once if none is due.
-const TOGETHER: usize = quarters::BYTES;
+pub(super) const TOGETHER: usize = quarters::BYTES;
 
 /// The time until which a change that makes an object end sooner must be noted.
 pub(crate) const NOTED: Jiffies = Jiffies(HORIZON * QUARTER);
@@ -92,21 +92,13 @@ impl Hints {
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 
-    /// The buckets from `start` to `end` whose time may have come, or all; see [`take`]. Both are
-    /// multiples of [`TOGETHER`] or the table's own end.
-    pub(super) fn due(
-        &self,
-        (start, end): (usize, usize),
-        now: Quarter,
-        all: bool,
-    ) -> impl Iterator<Item = (usize, &AtomicU8)> {
-        let bytes = self.all().get(start..end.min(self.len)).unwrap_or(&[]);
-        let groups = bytes.chunks(TOGETHER).enumerate();
-        let due = groups.filter(move |(_, group)| all || any_due(group, now));
-        due.flat_map(move |(number, group)| {
-            let first = start.wrapping_add(number.wrapping_mul(TOGETHER));
-            Iterator::zip(first.., group)
-        })
+    /// The bytes of the buckets from `first` on that are passed over at once if none is due, and
+    /// whether one may be. `first` is a multiple of [`TOGETHER`].
+    #[inline(always)]
+    pub(super) fn group(&self, first: usize, now: Quarter) -> (&[AtomicU8], bool) {
+        let rest = self.all().get(first..).unwrap_or(&[]);
+        let group = rest.get(..TOGETHER).unwrap_or(rest);
+        (group, any_due(group, now))
     }
 
     /// Has a bucket looked at when `span` is over, or sooner.

@@ -9,7 +9,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use super::due::{take, Quarter};
+use super::due::{take, Quarter, TOGETHER};
 use super::end::announce;
 use super::table::{for_each_word, Table};
 use super::{node, side, Entry, Index, Node, Side};
@@ -86,12 +86,18 @@ impl<T: Entry> Index<T> {
         let now = Quarter::now();
         let mut batch = Few::<usize, BATCH>::new();
         let end = at.bucket.saturating_add(count);
-        for (bucket, byte) in table.hints.due((at.bucket, end), now, all) {
-            if take(byte, now, all) {
-                prefetch(table.line(bucket as u64));
-                if batch.push(bucket) {
-                    self.look(rcu, table, &batch, judge);
-                    batch = Few::new();
+        for first in (at.bucket..end.min(table.buckets())).step_by(TOGETHER) {
+            let (group, due) = table.hints.group(first, now);
+            if !due && !all {
+                continue;
+            }
+            for (bucket, byte) in Iterator::zip(first.., group) {
+                if take(byte, now, all) {
+                    prefetch(table.line(bucket as u64));
+                    if batch.push(bucket) {
+                        self.look(rcu, table, &batch, judge);
+                        batch = Few::new();
+                    }
                 }
             }
         }
