@@ -18,7 +18,7 @@ use crate::sys::hook::Point;
 use crate::sys::netdev::Departures;
 use crate::sys::netns::{self, Net, PerNet};
 use crate::sys::once::Once;
-use crate::sys::quota::{Taken, SERVICES};
+use crate::sys::quota::{Account, Taken, SERVICES};
 use crate::sys::random;
 use crate::sys::rcu;
 use crate::sys::skb::NotReady;
@@ -154,6 +154,8 @@ pub(crate) struct Director {
     hurried: AtomicBool,
     /// How often the worker ran.
     runs: AtomicU64,
+    /// Who pays for all this.
+    pub(crate) account: Account,
 }
 
 /// So many flows may wait for their memory to be freed besides as many as there may be.
@@ -266,8 +268,9 @@ impl PerNet for Director {
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
         let config = Config::new(net, recheck)?;
         let sysctls = Sysctls::new(net, &config)?;
-        let flows4 = FlowTable::new(net, random::words());
-        let flows6 = FlowTable::new(net, random::words());
+        let account = Account::new(net)?;
+        let flows4 = FlowTable::new(&account, random::words());
+        let flows6 = FlowTable::new(&account, random::words());
         let late = Late(Tally::new()?);
         Ok(try_pin_init!(Self {
             net,
@@ -285,6 +288,7 @@ impl PerNet for Director {
             retimed: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             runs: AtomicU64::new(0),
+            account,
         }? Error))
     }
 
@@ -292,7 +296,10 @@ impl PerNet for Director {
         self.ways.open()?;
         let (table, flows4, flows6) = (usize::from(v6), &self.flows4, &self.flows6);
         if let Some(room) = self.tables.get(table).filter(|room| room.get().is_none()) {
-            room.put(KVBox::new(SERVICES.take(self.net)?, GFP_KERNEL_ACCOUNT)?);
+            room.put(KVBox::new(
+                SERVICES.take(&self.account)?,
+                GFP_KERNEL_ACCOUNT,
+            )?);
         }
         if v6 {
             flows6.open()

@@ -52,12 +52,14 @@ struct Rlvs {
     _flows4: slab::OpenPool,
     _flows6: slab::OpenPool,
     _tables: [slab::OpenPool; 2],
+    _users: quota::Users,
 }
 
 impl kernel::Module for Rlvs {
     fn init(module: &'static ThisModule) -> Result<Self> {
         // Before there are namespaces.
         quota::set(*module_parameters::quota.value_ref())?;
+        let users = quota::open();
         let tables = index::open_tables()?;
         let flows4 = index::open_pool::<Flow<Ipv4Addr>>(c_str!("rlvs_flow4"))?;
         let flows6 = index::open_pool::<Flow<Ipv6Addr>>(c_str!("rlvs_flow6"))?;
@@ -73,6 +75,7 @@ impl kernel::Module for Rlvs {
             _flows4: flows4,
             _flows6: flows6,
             _tables: tables,
+            _users: users,
         })
     }
 }

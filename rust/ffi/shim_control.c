@@ -76,3 +76,16 @@ bool rlvs_net_is_initial_user(const struct net *net)
 {
 	return net->user_ns == &init_user_ns;
 }
+
+/*
+ * The user, by the number that the machine itself has for him, who made the
+ * outermost of the user namespaces that the network namespace lies in.
+ */
+u32 rlvs_net_user(const struct net *net)
+{
+	const struct user_namespace *ns = net->user_ns;
+
+	while (ns->parent && ns->parent != &init_user_ns)
+		ns = ns->parent;
+	return __kuid_val(ns->owner);
+}

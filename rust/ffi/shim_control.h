@@ -26,5 +26,6 @@ void rlvs_nest_end(struct sk_buff *msg, struct nlattr *nest);
 
 u64 rlvs_ram_bytes(void);
 bool rlvs_net_is_initial_user(const struct net *net);
+u32 rlvs_net_user(const struct net *net);
 
 #endif

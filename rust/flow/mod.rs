@@ -15,8 +15,7 @@ use crate::state::clock;
 use crate::state::tcp::{self, Direction, State};
 use crate::state::udp;
 use crate::sys::index::{Entry, Index, Node, Side};
-use crate::sys::netns::Net;
-use crate::sys::quota::{Part, FLOWS};
+use crate::sys::quota::{Account, Part, FLOWS};
 use crate::sys::rcu::Rcu;
 use crate::sys::slab::Pool;
 use crate::sys::time::{Jiffies, HZ};
@@ -468,9 +467,9 @@ impl<A> Drop for Flow<A> {
 pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>, Part);
 
 impl<A: Family> FlowTable<A> {
-    /// An empty table of a namespace, hashed with `seed`.
-    pub(crate) fn new(net: Net, seed: folded::Key) -> Self {
-        Self(Index::new(seed), Part::new(&FLOWS, net))
+    /// An empty table that `account` pays for, hashed with `seed`.
+    pub(crate) fn new(account: &Account, seed: folded::Key) -> Self {
+        Self(Index::new(seed), Part::new(&FLOWS, account))
     }
 
     /// Flows that have left the table and whose memory is not free yet.
@@ -478,7 +477,7 @@ impl<A: Family> FlowTable<A> {
         self.0.dead()
     }
 
-    /// Whether there are as many flows as all namespaces of ordinary users may have together.
+    /// Whether there are as many flows as the namespace's user may have, if he is an ordinary one.
     #[inline(always)]
     pub(crate) fn is_full(&self) -> bool {
         self.1.is_used_up()

@@ -8,8 +8,7 @@ use kernel::prelude::*;
 
 use super::id::DestId;
 use crate::sched::Candidate;
-use crate::sys::netns::Net;
-use crate::sys::quota::{Taken, DESTS};
+use crate::sys::quota::{Account, Taken, DESTS};
 use crate::sys::rcu::{Rcu, RcuBox, RcuCell};
 use crate::sys::route::Path;
 use crate::sys::stats::Stats;
@@ -58,7 +57,7 @@ struct Load {
 
 impl Dest {
     /// A destination that no service has yet.
-    pub(super) fn new(net: Net, id: DestId) -> Result<Self> {
+    pub(super) fn new(account: &Account, id: DestId) -> Result<Self> {
         Ok(Self {
             path: RcuCell::empty(),
             stats: Stats::new()?,
@@ -66,7 +65,7 @@ impl Dest {
             port: id.port,
             method: AtomicU8::new(0),
             available: AtomicBool::new(false),
-            _quota: DESTS.take(net)?,
+            _quota: DESTS.take(account)?,
             load: Load {
                 active: AtomicU32::new(0),
                 total: AtomicU32::new(0),

@@ -19,8 +19,7 @@ use super::refusal::{demand, Outcome, Refusal};
 use super::roster::{LocalAddr, Roster, Service, Slot, Source};
 use crate::sched::{Change, Flags, Kind};
 use crate::sys::front::Front;
-use crate::sys::netns::Net;
-use crate::sys::quota::{Taken, SOURCES};
+use crate::sys::quota::{Account, Taken, SOURCES};
 use crate::sys::rcu::{self, RcuBox, RcuCell};
 use crate::sys::stats::Counts;
 use crate::wire::uapi::{fwd, svc_flags};
@@ -116,7 +115,7 @@ struct Use {
 pub(super) struct Pool<'a> {
     pub(super) sets: &'a mut PortSets,
     /// Who pays for them.
-    pub(super) net: Net,
+    pub(super) account: &'a Account,
     /// First and last port of new sets.
     pub(super) range: (u16, u16),
 }
@@ -124,14 +123,18 @@ pub(super) struct Pool<'a> {
 impl Pool<'_> {
     /// The same for a function that is called.
     fn by_ref(&mut self) -> Pool<'_> {
-        let (net, range) = (self.net, self.range);
+        let (account, range) = (self.account, self.range);
         let sets = &mut *self.sets;
-        Pool { sets, net, range }
+        Pool {
+            sets,
+            account,
+            range,
+        }
     }
 
     fn acquire(&mut self, key: PortKey) -> Outcome<Use> {
-        let _quota = SOURCES.take(self.net)?;
-        let set = self.sets.acquire(self.net, key, self.range)?;
+        let _quota = SOURCES.take(self.account)?;
+        let set = self.sets.acquire(self.account, key, self.range)?;
         Ok(Use { set, _quota })
     }
 }
@@ -331,7 +334,7 @@ impl Entry {
         let local = LocalAddr {
             addr,
             exhausted: AtomicU64::new(0),
-            _quota: SOURCES.take(pool.net)?,
+            _quota: SOURCES.take(pool.account)?,
         };
         let local = Arc::new(local, GFP_KERNEL_ACCOUNT)?;
         self.locals.push(local, GFP_KERNEL_ACCOUNT)?;

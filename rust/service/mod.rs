@@ -30,8 +30,7 @@ use self::refusal::demand;
 use self::table::{Place, Table};
 use self::trash::Trash;
 use crate::director::Director;
-use crate::sys::netns::Net;
-use crate::sys::quota::SERVICES;
+use crate::sys::quota::{Account, SERVICES};
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::route::addr_type;
 use crate::sys::time::Jiffies;
@@ -152,7 +151,7 @@ impl Services {
             id,
             serial,
             roster,
-            _quota: SERVICES.take(director.net())?,
+            _quota: SERVICES.take(&director.account)?,
         };
         let service = Arc::new(service, GFP_KERNEL_ACCOUNT)?;
         let entry = Entry::new(service.clone(), spec);
@@ -256,7 +255,7 @@ impl Services {
         let kind = addr_type(&director.net(), id.addr);
         check::dest_addr(id.addr, kind, spec)?;
         let serial = self.serial(service)?;
-        let member = book.revive(director.net(), service, serial, id)?;
+        let member = book.revive(&director.account, service, serial, id)?;
         let (entry, pool) = self.parts(&mut book, director, service)?;
         entry.add(member, spec, pool)?;
         book.trash.remove(*service, id);
@@ -315,14 +314,14 @@ impl Services {
     fn parts<'a>(
         &self,
         book: &'a mut Book,
-        director: &Director,
+        director: &'a Director,
         service: &ServiceId,
     ) -> Outcome<(&'a mut Entry, Pool<'a>)> {
         let serial = self.serial(service)?;
         let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
         let pool = Pool {
             sets: &mut book.sets,
-            net: director.net(),
+            account: &director.account,
             range: director.config.lports(),
         };
         Ok((entry, pool))
@@ -421,12 +420,18 @@ impl Book {
 
     /// A destination for the service with number `serial`: the one that was removed lately, with
     /// its connections, or a new one.
-    fn revive(&self, net: Net, service: &ServiceId, serial: u64, id: DestId) -> Outcome<Member> {
+    fn revive(
+        &self,
+        account: &Account,
+        service: &ServiceId,
+        serial: u64,
+        id: DestId,
+    ) -> Outcome<Member> {
         if let Some(grave) = self.trash.get(*service, id) {
             let zero = (grave.owner == serial).then_some(grave.zero);
             return Ok(Member::new(grave.dest.clone(), zero));
         }
-        let dest = Arc::new(Dest::new(net, id)?, GFP_KERNEL_ACCOUNT)?;
+        let dest = Arc::new(Dest::new(account, id)?, GFP_KERNEL_ACCOUNT)?;
         Ok(Member::new(dest, None))
     }
 

@@ -18,8 +18,7 @@ use super::refusal::{refuse, Outcome};
 use super::tree::retain;
 use crate::pool::ports::{words, Ports};
 use crate::sys::lock::BhLock;
-use crate::sys::netns::Net;
-use crate::sys::quota::{Taken, SETS};
+use crate::sys::quota::{Account, Taken, SETS};
 
 /// What a set of ports is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +160,7 @@ impl PortSets {
     /// The set for `key`; a new one, or one that nobody uses, gets the ports of `range`.
     pub(super) fn acquire(
         &mut self,
-        net: Net,
+        account: &Account,
         key: PortKey,
         range: (u16, u16),
     ) -> Outcome<Arc<PortSet>> {
@@ -179,7 +178,7 @@ impl PortSets {
                 c"another service uses this real server with this local address for other ports: give one of them a local address of its own",
             );
         }
-        let quota = SETS.take(net)?;
+        let quota = SETS.take(account)?;
         let store = Store::new(&key, range)?;
         let set = Arc::pin_init(PortSet::new(key, quota, store), GFP_KERNEL_ACCOUNT)?;
         let share = Share {

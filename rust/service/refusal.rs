@@ -39,7 +39,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let text = match error {
             ENOMEM => c"out of memory",
-            ENOSPC => c"all user namespaces together have as many of these as they may: remove some, and wait for what their connections hold",
+            ENOSPC => c"all user namespaces together have so many of these that yours may have no more: remove some, and wait for what their connections hold",
             _ => c"the kernel refused",
         };
         Self { error, text }

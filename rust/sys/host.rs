@@ -16,3 +16,9 @@ pub(crate) fn owns(net: Net) -> bool {
     // SAFETY: The namespace is valid.
     unsafe { ffi::rlvs_net_is_initial_user(net.as_ptr()) }
 }
+
+/// The number of the user whose `net` is, as the machine knows him.
+pub(crate) fn user(net: Net) -> u32 {
+    // SAFETY: The namespace is valid, and holds its user namespaces.
+    unsafe { ffi::rlvs_net_user(net.as_ptr()) }
+}
