@@ -28,9 +28,10 @@ use crate::sys::worker::Job;
 
 /// How long the worker waits between two runs.
 const INTERVAL: Jiffies = Jiffies(HZ / 4);
-
 /// And at least, if it is called often.
 const SOON: Jiffies = Jiffies(HZ / 50);
+/// So many buckets make tables large.
+const MANY_BUCKETS: u64 = 1 << 18;
 
 /// New connections that were turned away, by reason.
 #[derive(Default)]
@@ -244,6 +245,16 @@ impl Director {
         dead > self.config.conn_max().saturating_add(SWAMP)
     }
 
+    /// How long the worker pauses. A round through large tables takes a while, and what is in
+    /// them ends soon enough if there is one a second.
+    fn interval(&self) -> Jiffies {
+        if self.buckets() > MANY_BUCKETS {
+            Jiffies(HZ)
+        } else {
+            INTERVAL
+        }
+    }
+
     /// Buckets of both families' tables.
     pub(crate) fn buckets(&self) -> u64 {
         let buckets = rcu::read(|rcu| {
@@ -326,7 +337,7 @@ impl Departures for Director {
 
 impl Job for Director {
     /// Fits the tables to their load and clears away what is over, four times a second while
-    /// there are flows. It waits for no lock that a request holds.
+    /// there are flows, once with large tables. It waits for no lock that a request holds.
     fn run(&self) -> Option<Jiffies> {
         self.hurried.store(false, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
@@ -342,7 +353,7 @@ impl Job for Director {
         let rest = [self.flows4.rest(), self.flows6.rest()] == [true; 2];
         if !rest || left4 || left6 {
             rcu::read(|rcu| self.ways.sweep(rcu));
-            return Some(INTERVAL);
+            return Some(self.interval());
         }
         // Nobody needs the ways, and nobody would look after them.
         self.ways.clear();
