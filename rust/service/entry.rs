@@ -312,7 +312,8 @@ impl Entry {
 
     /// Takes all destinations out, when the service goes.
     pub(super) fn remove_all(&mut self, sets: &mut PortSets, mut each: impl FnMut(Member)) {
-        self.service.roster.replace_large(None);
+        let bytes = self.members.len().saturating_mul(size_of::<Slot>());
+        self.service.roster.replace_large(None, bytes);
         self.serials = RBTree::new();
         for member in core::mem::take(&mut self.members) {
             self.retire(&member, sets);
@@ -463,8 +464,14 @@ impl Entry {
     fn publish(&mut self, slots: Front<Slot>, change: Change) -> Outcome {
         let mut roster = Roster::build(self.spec.kind, self.spec.sched_flags(), slots)?;
         let present = &self.service.roster;
-        rcu::read(|rcu| present.get(rcu).map(|old| roster.follow(old, change)));
-        present.replace_large(Some(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?));
+        let bytes = rcu::read(|rcu| {
+            present.get(rcu).map_or(0, |old| {
+                roster.follow(old, change);
+                old.bytes(&roster)
+            })
+        });
+        let boxed = RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?;
+        present.replace_large(Some(boxed), bytes);
         self.generation = self.generation.wrapping_add(1).max(1);
         Ok(())
     }

@@ -106,6 +106,22 @@ impl Roster {
         self.slots.clone()
     }
 
+    /// The bytes that become free with it, about, when `next` stands in its place.
+    pub(super) fn bytes(&self, next: &Self) -> usize {
+        let table = self.table.len().saturating_mul(size_of::<u32>());
+        if self.slots.shares(&next.slots) {
+            return table;
+        }
+        let sources = self
+            .slots
+            .iter()
+            .map(|slot| slot.sources.len())
+            .sum::<usize>();
+        let slots = self.slots.len().saturating_mul(size_of::<Slot>());
+        let sources = sources.saturating_mul(size_of::<Source>());
+        table.saturating_add(slots).saturating_add(sources)
+    }
+
     /// Goes on where `old` stands, from which it differs by `change`.
     pub(super) fn follow(&mut self, old: &Self, change: Change) {
         if old.kind == self.kind {

@@ -63,8 +63,9 @@ impl Table {
         }
         let size = size.saturating_mul(2).max(16);
         let buckets = self.spread(Iterator::chain(others, [service]), size)?;
+        let boxed = RcuBox::new(buckets, GFP_KERNEL_ACCOUNT)?;
         self.buckets
-            .replace_large(Some(RcuBox::new(buckets, GFP_KERNEL_ACCOUNT)?));
+            .replace_large(Some(boxed), size.saturating_mul(size_of::<Bucket>()));
         Ok(())
     }
 
@@ -75,7 +76,7 @@ impl Table {
 
     /// Takes all services out.
     pub(super) fn clear(&self) {
-        self.buckets.replace_large(None);
+        self.buckets.replace_large(None, 0);
     }
 
     /// Visits one service, if there is one at `place` or behind it; returns the next place.

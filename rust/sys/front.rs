@@ -6,8 +6,8 @@
 //! their memory, and the shorter one is the end of the longer one.
 
 use core::ops::Deref;
-use core::slice;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use core::{ptr, slice};
 use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -62,6 +62,11 @@ impl<T> Front<T> {
         Ok(Self { room, len: 0 })
     }
 
+    /// Whether both lie in the same memory.
+    pub(crate) fn shares(&self, other: &Self) -> bool {
+        ptr::eq(&raw const *self.room, &raw const *other.room)
+    }
+
     /// Puts `value` before all others. It is given back if there is no room for it: the memory
     /// is full, or another list that shares it has grown.
     pub(crate) fn push(&mut self, value: T) -> Result<(), T> {
@@ -106,9 +111,9 @@ impl<T> Deref for Front<T> {
 impl<T> Drop for Room<T> {
     fn drop(&mut self) {
         let filled = *self.filled.get_mut();
-        let values = core::ptr::slice_from_raw_parts_mut(self.place(filled), filled);
+        let values = ptr::slice_from_raw_parts_mut(self.place(filled), filled);
         // SAFETY: By the invariants these hold values, and nobody has a list any more.
-        unsafe { core::ptr::drop_in_place(values) };
+        unsafe { ptr::drop_in_place(values) };
         // SAFETY: From `into_raw_parts`; what is in it is dropped.
         drop(unsafe { KVVec::from_raw_parts(self.start, 0, self.capacity) });
     }

@@ -9,7 +9,7 @@
 
 use core::marker::PhantomData;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
@@ -64,12 +64,12 @@ impl GracePeriod {
     }
 }
 
-/// Dropping it waits until everything that was given to [`defer`] is freed. Sleeps.
+/// Dropping it waits until everything that was given to [`defer`] and the like is freed. Sleeps.
 pub(crate) struct Barrier;
 
 impl Drop for Barrier {
     fn drop(&mut self) {
-        // SAFETY: The module is unloaded in process context.
+        // SAFETY: In process context, by the type's contract.
         unsafe { ffi::rlvs_rcu_barrier() };
     }
 }
@@ -112,6 +112,19 @@ fn defer_large<T: Send>(boxed: KBox<RcuBox<T>>) {
     let raw = KBox::into_raw(boxed);
     // SAFETY: As in `defer`.
     unsafe { bindings::call_rcu(&raw mut (*raw).head, Some(pass_on::<T>)) };
+}
+
+/// Bytes that [`defer_large`] may have under way.
+const UNDER_WAY: usize = 32 << 20;
+/// Bytes that were given to it since all of it was seen to be free.
+static GIVEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts `bytes` that were given to [`defer_large`], and waits if they are too many. Sleeps.
+fn keep_pace(bytes: usize) {
+    if GIVEN.fetch_add(bytes, Ordering::Relaxed) > UNDER_WAY {
+        GIVEN.store(0, Ordering::Relaxed);
+        drop(Barrier);
+    }
 }
 
 /// Passes a box whose grace period is over on to a worker.
@@ -176,10 +189,13 @@ impl<T: Send> RcuCell<T> {
         }
     }
 
-    /// As [`RcuCell::replace`], for what takes a while to drop.
-    pub(crate) fn replace_large(&self, boxed: Option<KBox<RcuBox<T>>>) {
+    /// As [`RcuCell::replace`], for what takes a while to drop. May sleep: whoever replaces
+    /// faster than memory becomes free waits until it is. `bytes` is about what the old value
+    /// holds.
+    pub(crate) fn replace_large(&self, boxed: Option<KBox<RcuBox<T>>>, bytes: usize) {
         if let Some(old) = self.swap(boxed) {
             defer_large(old);
+            keep_pace(bytes);
         }
     }
 
