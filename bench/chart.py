@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The chart of a run: one group of bars for each of the cases that tell most."""
+"""Charts: one group of bars for each of the cases that tell most."""
 
 GROUPS = (
     ("hot, NAT", ("hot", "nat", False)),
@@ -9,6 +9,14 @@ GROUPS = (
     ("hot, NAT, conntrack", ("hot", "nat", True)),
     ("1 M cold flows, NAT", ("cold", "nat", False)),
     ("new flow, NAT", ("new", "nat", False)),
+)
+COUNTED = (
+    ("NAT, requests", "count-request/nat/v4/udp"),
+    ("NAT, answers", "count-reply/nat/v4/udp"),
+    ("DR", "count-request/dr/v4/udp"),
+    ("TUN", "count-request/tun/v4/udp"),
+    ("FULLNAT", "count-request/fullnat/v4/udp"),
+    ("NAT, conntrack", "count-request/nat/v4/udp/conntrack"),
 )
 COLOURS = {"forward": "#9aa5b1", "flowtable": "#5aa9a3", "ipvs": "#d98e4a", "rlvs": "#3b6fb6"}
 LABELS = {"forward": "plain forwarding", "flowtable": "nft flowtable", "ipvs": "IPVS", "rlvs": "rlvs"}
@@ -48,19 +56,35 @@ def legend():
         x += 130
 
 
-def draw(result):
-    """The chart as SVG."""
-    groups = list(chosen(result))
+def of_times(result):
+    """The chart of a timed run."""
+    return draw(list(chosen(result)), "ns a packet, net of the generator (IPv4, UDP, one processor); shorter is better",
+                f"Linux {result['kernel']}, User-Mode Linux, {result['date']}")
+
+
+def of_counts(kernel, rows):
+    """The chart of a count: `rows` is row -> system -> instructions."""
+    groups = []
+    for title, name in COUNTED:
+        row = {"forward": rows.get("count-request/nat/v4/udp", {}).get("forward"), **rows.get(name, {})}
+        bars = [(system, row[system]) for system in COLOURS if row.get(system)]
+        if len(bars) > 1:
+            groups.append((title, bars))
+    return draw(groups, "instructions a packet of a known connection (IPv4, UDP); shorter is better",
+                f"Linux {kernel}, counted by QEMU")
+
+
+def draw(groups, title, foot):
+    """Groups of (system, value) as SVG."""
     longest = max((value for _, bars in groups for _, value in bars), default=1)
-    y, parts = TOP, [text(10, 20, "ns a packet, net of the generator (IPv4, UDP, one processor); shorter is better",
-                          14, weight="bold"), *legend()]
-    for title, bars in groups:
-        parts.append(text(LEFT - 10, y + len(bars) * BAR / 2 + 4, title, anchor="end"))
+    y, parts = TOP, [text(10, 20, title, 14, weight="bold"), *legend()]
+    for name, bars in groups:
+        parts.append(text(LEFT - 10, y + len(bars) * BAR / 2 + 4, name, anchor="end"))
         for name, value in bars:
             parts += bar(y, name, value, WIDTH / longest)
             y += BAR
         y += GAP
-    parts.append(text(10, y + 8, f"Linux {result['kernel']}, User-Mode Linux, {result['date']}", 11))
+    parts.append(text(10, y + 8, foot, 11))
     size = f'width="{LEFT + WIDTH + 60}" height="{y + 20}"'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">\n'
             f'<rect width="100%" height="100%" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n")

@@ -4,12 +4,14 @@
 
 usage: count_report.py COUNTS [--keep]
 
-With --keep the numbers of rlvs become bench/baseline.json. Exit status 1 when a row needs more than GROWTH above it.
+The numbers are drawn in build/counts.svg. With --keep those of rlvs become bench/baseline.json. Exit status 1 when a row needs more than GROWTH above it.
 """
 
 import json
 import os
 import sys
+
+import chart
 
 BASELINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "baseline.json")
 SYSTEMS = ("forward", "flowtable", "ipvs", "rlvs-late", "rlvs")
@@ -102,6 +104,8 @@ def main():
             baseline = json.load(file)["rows"]
     print(METHOD.format(made=counts["made"]))
     print(*lines(rows, baseline), "", *bar_lines(rows, counts["made"]), sep="\n")
+    with open("build/counts.svg", "w", encoding="utf-8") as file:
+        file.write(chart.of_counts(counts["kernel"], rows))
     if "--keep" in sys.argv:
         hot = {name: row["rlvs"] for name, row in rows.items() if "rlvs" in row}
         with open(BASELINE, "w", encoding="utf-8") as file:

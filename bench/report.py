@@ -116,7 +116,7 @@ def main():
     with open("build/bench.json", "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
     with open("build/bench.svg", "w", encoding="utf-8") as file:
-        file.write(chart.draw(result))
+        file.write(chart.of_times(result))
     print(METHOD)
     print_cases(result["cases"])
     print_memory(result["memory"])
