@@ -20,17 +20,21 @@
 
 /*
  * Zeroed memory of any size, charged to who asks; without a warning, NULL. Who asks
- * can do without: nothing is killed for it, and in one piece it comes only if that
- * is at hand (kvmalloc() would move and write out other memory for it then).
+ * can do without: nothing is killed for it, and in large pieces, which are found
+ * faster in use, it comes only if those are at hand (kvmalloc() would move and write
+ * out other memory for them).
  */
 void *rlvs_kvzalloc(size_t size)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO;
+	const gfp_t easy = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY;
 	void *memory = NULL;
 
 	if (size <= KMALLOC_MAX_SIZE)
-		memory = kmalloc(size, (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY);
-	return memory ?: __vmalloc(size, gfp | __GFP_RETRY_MAYFAIL);
+		memory = kmalloc(size, easy | __GFP_NOWARN);
+	if (!memory)
+		memory = vmalloc_huge(size, easy | __GFP_NOWARN);
+	return memory ?: __vmalloc(size, gfp | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 }
 
 struct kmem_cache *rlvs_cache_create(const char *name, unsigned int size,

@@ -19,7 +19,7 @@ bool rlvs_policy_in(struct sk_buff *skb, bool v6)
 /* The socket that sent the packet, if it is of this host: one that came in may bear that which it was meant for. */
 static const struct sock *sender(const struct sk_buff *skb)
 {
-	return skb->dev ? NULL : skb_to_full_sk(skb);
+	return skb->skb_iif ? NULL : skb_to_full_sk(skb);
 }
 
 /* Whether the packet's sender has a policy of its own. */

@@ -74,10 +74,10 @@ void rlvs_xmit_straight(struct sk_buff *skb, struct dst_entry *dst)
 		rlvs_xmit_neigh4(skb, dst);
 }
 
-/* A packet of the host itself has no device yet; IPsec cuts what is large into packets, and asks the device for that. */
+/* A packet of the host itself has no device yet, and some that take it from here want one. */
 static void have_dev(struct sk_buff *skb)
 {
-	if (!skb->dev && dst_xfrm(skb_dst(skb)))
+	if (!skb->dev && skb_dst(skb))
 		skb->dev = skb_dst(skb)->dev;
 }
 
@@ -98,7 +98,9 @@ static bool out_prepare(struct net *net,
 		kfree_skb(skb);
 		return false;
 	}
-	have_dev(skb);
+	/* IPsec cuts what is large into packets, and asks the device for that; rules would take it for where it came in. */
+	if (dst_xfrm(skb_dst(skb)))
+		have_dev(skb);
 	return true;
 }
 

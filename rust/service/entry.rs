@@ -312,8 +312,9 @@ impl Entry {
 
     /// Takes all destinations out, when the service goes.
     pub(super) fn remove_all(&mut self, sets: &mut PortSets, mut each: impl FnMut(Member)) {
-        let bytes = self.members.len().saturating_mul(size_of::<Slot>());
-        self.service.roster.replace_large(None, bytes);
+        let present = &self.service.roster;
+        let bytes = rcu::read(|rcu| present.get(rcu).map_or(0, |old| old.bytes(None)));
+        present.replace_large(None, bytes);
         self.serials = RBTree::new();
         for member in core::mem::take(&mut self.members) {
             self.retire(&member, sets);
@@ -467,7 +468,7 @@ impl Entry {
         let bytes = rcu::read(|rcu| {
             present.get(rcu).map_or(0, |old| {
                 roster.follow(old, change);
-                old.bytes(&roster)
+                old.bytes(Some(&roster))
             })
         });
         let boxed = RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?;

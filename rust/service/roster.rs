@@ -106,10 +106,10 @@ impl Roster {
         self.slots.clone()
     }
 
-    /// The bytes that become free with it, about, when `next` stands in its place.
-    pub(super) fn bytes(&self, next: &Self) -> usize {
+    /// The bytes that become free with it, about, when `next` or nothing stands in its place.
+    pub(super) fn bytes(&self, next: Option<&Self>) -> usize {
         let table = self.table.len().saturating_mul(size_of::<u32>());
-        if self.slots.shares(&next.slots) {
+        if next.is_some_and(|next| self.slots.shares(&next.slots)) {
             return table;
         }
         let sources = self

@@ -10,8 +10,9 @@
 //! administrator rules the machine, are not counted.
 //!
 //! So that nobody takes all from the others, a user may take one more as long as he has less
-//! than is free: one alone gets half, two get a third each, and there is always something left
-//! for the next. Namespaces that lie in each other's count for him who made the outermost.
+//! than is free: one alone gets half, and who comes next half of what is left, until the first
+//! lets go of what he has more. Namespaces that lie in each other's count for him who made the
+//! outermost. Who has several user numbers of the machine (`/etc/subuid`) can be several users.
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use kernel::prelude::*;

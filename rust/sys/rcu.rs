@@ -121,9 +121,14 @@ static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts `bytes` that were given to [`defer_large`], and waits if they are too many. Sleeps.
 fn keep_pace(bytes: usize) {
-    if GIVEN.fetch_add(bytes, Ordering::Relaxed) > UNDER_WAY {
-        GIVEN.store(0, Ordering::Relaxed);
+    let given = GIVEN
+        .fetch_add(bytes, Ordering::Relaxed)
+        .wrapping_add(bytes);
+    if given > UNDER_WAY {
         drop(Barrier);
+        // Who comes meanwhile waits, too.
+        let less = |now: usize| Some(now.saturating_sub(given));
+        let _ = GIVEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 

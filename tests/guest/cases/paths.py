@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Every forwarding method × family × protocol: content at both ends, and every packet as it must look on the wire."""
 
+import contextlib
 import socket
 from collections import Counter
 
@@ -9,7 +10,7 @@ from client import PMTUDISC_DONT, discover, service_class
 from context import join
 from lab import ADDRESS, MAC
 from rules import filter_rules
-from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises
 
 SIZE = 300_000
 TCP_MAXSEG = 2
@@ -286,3 +287,19 @@ def local_dnat(t, method, family, proto):
         equal(client.ask().name, "rs2", "server")
     balanced = [one.virtual for one in t.backend.connections() if one.virtual.endswith(f":{vport}")]
     equal(balanced, [], "connections of the service")
+
+
+@case("local.refused.{family}.{proto}", family=FAMILIES, proto=PROTOCOLS)
+def local_refused(t, family, proto):
+    """A client on the director is told at once that a service has no destination."""
+    vport = t.port()
+    t.backend.restore(t.service(family, proto, vport))
+
+    def call():
+        client = t.client(family, proto, vport, "director", source=(ADDRESS["director.back"][family], 0))
+        # The datagram itself is refused by the host's hooks, as any that they drop.
+        with contextlib.suppress(PermissionError):
+            client.sock.send(b"1")
+        client.sock.recv(1)
+
+    raises(ConnectionRefusedError, call, "client of a service without destinations")
