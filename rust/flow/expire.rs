@@ -94,8 +94,8 @@ impl<A: Family> FlowTable<A> {
 
     /// One share of the upkeep: fits the table to its load, removes what is over, and frees
     /// what was removed before; with `all` it looks at every flow, as it does if there are ways
-    /// of which places are `retired`: flows lose their tickets for them. Says whether something is left to free.
-    /// Sleeps; one caller at a time.
+    /// of which places are `retired`: flows lose their tickets for them. Says whether something
+    /// is left to free. Sleeps; one caller at a time.
     pub(crate) fn tend(&self, config: &Config, all: bool, retired: Option<&Ways>) -> bool {
         self.0.wake();
         self.0.fit();

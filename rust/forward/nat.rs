@@ -18,7 +18,7 @@ use crate::sys::hook::Place;
 use crate::sys::index::Side;
 use crate::sys::policy::Ends;
 use crate::sys::route::{has_rules, Hints, Path, Query, Route};
-use crate::sys::skb::{NotReady, Origin, Packet, Verdict};
+use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
 #[inline(always)]
@@ -135,7 +135,7 @@ pub(crate) fn reply_early<A: Stack>(
 ) -> Verdict {
     // FULLNAT's come to this host itself.
     if A::V6 && !flow.is_fullnat() && !packet.forwards6() {
-        return stay(director, packet, NotReady::Refused.into());
+        return stay(director, packet, Why::Refused);
     }
     match &way.path {
         Some(path) => {

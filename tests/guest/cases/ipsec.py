@@ -232,13 +232,19 @@ def stop(sock, number, target):
 WHERE = ("client", "director")
 
 
+def called_from(t, where, method, family, proto):
+    """A service with a server, its port, and its client's address; what is learned of MTUs is forgotten at the end."""
+    vport, source = serve(t, method, family, proto), ADDRESS["client" if where == "client" else "director.back"][family]
+    t.defer(t.forget)
+    t.defer(forget_here, t)
+    return vport, source
+
+
 @case("ipsec.large.{where}.{mode}.{method}.{family}.tcp.{early}", where=WHERE, mode=MODES, method=METHODS,
       family=FAMILIES, early=("on",))
 def large(t, where, mode, method, family, early):
     """A client's segments are too large for ESP: it is told, about its own packet, and what follows is not cut."""
-    vport, source = serve(t, method, family, "tcp"), ADDRESS["client" if where == "client" else "director.back"][family]
-    t.defer(t.forget)
-    t.defer(forget_here, t)
+    vport, source = called_from(t, where, method, family, "tcp")
     client = t.client(family, "tcp", vport, where, source=(source, 0))
     client.ask(10, 10)
     protect_requests(t, mode, method, family, source)
@@ -257,9 +263,7 @@ def large(t, where, mode, method, family, early):
       family=FAMILIES, early=("on",))
 def large_datagram(t, where, mode, method, family, early):
     """The MTU that a client of UDP is told is the right one, to the byte; what may be cut gets through in pieces."""
-    vport, source = serve(t, method, family, "udp"), ADDRESS["client" if where == "client" else "director.back"][family]
-    t.defer(t.forget)
-    t.defer(forget_here, t)
+    vport, source = called_from(t, where, method, family, "udp")
     protect_requests(t, mode, method, family, source)
     client = t.client(family, "udp", vport, where, source=(source, 0), before=discover(family, PMTUDISC_DO))
     client.ask(10)
