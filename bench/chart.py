@@ -66,7 +66,7 @@ def of_counts(kernel, rows):
     """The chart of a count: `rows` is row -> system -> instructions."""
     groups = []
     for title, name in COUNTED:
-        row = {"forward": rows.get("count-request/nat/v4/udp", {}).get("forward"), **rows.get(name, {})}
+        row = rows.get(name, {})
         bars = [(system, row[system]) for system in COLOURS if row.get(system)]
         if len(bars) > 1:
             groups.append((title, bars))

@@ -60,9 +60,9 @@ class Row:
         return Case(self.kind, self.method, self.family, self.proto, servers=1)
 
 
-def rows(family, variant, kinds=("request", "reply")):
+def rows(family, variant):
     """The rows of known flows; TCP in the plain variant only."""
-    for kind in kinds:
+    for kind in ("request", "reply"):
         for method in METHODS if kind == "request" else BACK:
             for proto in PROTOCOLS if variant == "plain" else ("udp",):
                 yield Row(kind, method, family, proto, variant)
@@ -150,11 +150,6 @@ class Counter:
         person = self.opened(row, system)
         samples = [person.sample().ns for _ in range(SAMPLES)]
         self.note(row, title or system, min(samples) - written(person))
-
-    def late(self):
-        """Packets of rlvs's flows that went the ordinary way so far."""
-        text = self.rooms["rlvs"].execute(systems.TOOL["rlvs"], "-L", "--info", "-j")
-        return sum(json.loads(text)["early"]["late"].values())
 
     def all_known(self, variant):
         """All rows of known flows, system by system."""

@@ -105,7 +105,8 @@ def main():
     print(METHOD.format(made=counts["made"]))
     print(*lines(rows, baseline), "", *bar_lines(rows, counts["made"]), sep="\n")
     with open("build/counts.svg", "w", encoding="utf-8") as file:
-        file.write(chart.of_counts(counts["kernel"], rows))
+        file.write(chart.of_counts(counts["kernel"], {
+            name: {"forward": plain(rows, name), **row} for name, row in rows.items()}))
     if "--keep" in sys.argv:
         hot = {name: row["rlvs"] for name, row in rows.items() if "rlvs" in row}
         with open(BASELINE, "w", encoding="utf-8") as file:
