@@ -2,9 +2,11 @@
 """The balancer under test: rlvs with rlvsadm, or as an oracle the kernel's own IPVS with ipvsadm."""
 
 import os
+import shutil
 import subprocess
 
-from suite import Failed, poll
+from netlink import FLUSH, Genl
+from suite import Failed, equal, poll
 
 BUILD = "/src/build"
 HOST = "director"
@@ -54,6 +56,10 @@ class Backend:
     def clear(self):
         """Remove all services and put time-outs back."""
         self.run("-C")
+
+    def wipe(self):
+        """As clear(), between cases."""
+        self.clear()
 
     def save(self):
         """The whole configuration as text."""
@@ -107,6 +113,10 @@ class Rlvs(Backend):
     if os.path.exists("/sys/kernel/debug/failslab"):
         features |= {"failslab"}
 
+    def __init__(self, lab):
+        super().__init__(lab)
+        self.tool, self.module = at_hand(self.tool), at_hand(self.module)
+
     def load(self, *parameters):
         """insmod."""
         modprobe_insmod("insmod", self.module, *parameters)
@@ -114,6 +124,14 @@ class Rlvs(Backend):
     def unload(self):
         """rmmod, with whatever is configured and under way."""
         modprobe_insmod("rmmod", "rlvs")
+
+    def wipe(self):
+        """What `rlvsadm -C` sends."""
+        genl = Genl(self.lab, HOST, self.name.upper())
+        try:
+            equal(genl.ask(FLUSH).name(), "0", "answer to a flush")
+        finally:
+            genl.close()
 
     def early(self, on):
         """Switch the early path."""
@@ -157,6 +175,11 @@ class Ipvs(Backend):
     def loaded(self):
         """True while the module is loaded."""
         return os.path.exists("/sys/module/ip_vs")
+
+
+def at_hand(file):
+    """A copy in the guest's memory: reading a program from the host at each start takes longer than running it."""
+    return shutil.copy(file, "/run")
 
 
 def modprobe_insmod(*command):

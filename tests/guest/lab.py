@@ -24,6 +24,8 @@ import socket
 import struct
 import subprocess
 
+from nft import nft
+
 SERVERS = ("rs1", "rs2", "rs3")
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 HOSTS = ("client", "router", "director", "switch") + SERVERS
@@ -126,8 +128,7 @@ class Lab:
         QEMU 7.2) that meets the patched place at that moment may run the half-patched code, and the kernel dies.
         """
         chains = "".join(f"chain {hook} {{\ntype filter hook {hook} priority 0\n}}\n" for hook in HOOKS)
-        with self.inside("switch"):
-            run("nft", "-f", "-", text=f"table inet hold {{\n{chains}}}\n")
+        self.nft("switch", f"table inet hold {{\n{chains}}}\n")
 
     @contextlib.contextmanager
     def inside(self, host):
@@ -153,6 +154,11 @@ class Lab:
         """Run a command on a host; return the finished process."""
         with self.inside(host):
             return subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout)
+
+    def nft(self, host, text, flags=0):
+        """Run commands of the packet filter on a host; return what they print."""
+        with self.inside(host):
+            return nft(text, flags)
 
     def ip(self, host, *commands):
         """Run `ip` commands on a host as one batch."""

@@ -3,7 +3,7 @@
 
 import json
 
-from lab import run
+from nft import AS_JSON
 
 CHAINS = ("input", "forward", "output", "postrouting")
 PROTOS = "{ tcp, udp, 4, 41 }"
@@ -13,8 +13,7 @@ PRIORITY = {"raw": -300, "mangle": -150, "filter": 0}
 
 def nft(t, text, host="director"):
     """Feed commands to nft on a host."""
-    with t.lab.inside(host):
-        run("nft", "-f", "-", text=text)
+    t.lab.nft(host, text)
 
 
 def filter_rules(t, rules):
@@ -31,8 +30,7 @@ def probe(t, hooks=CHAINS):
     filter_rules(t, f"table inet probe {{\n{counters}{chains}}}\n")
 
     def read():
-        with t.lab.inside("director"):
-            listed = json.loads(run("nft", "-j", "list", "counters"))["nftables"]
+        listed = json.loads(t.lab.nft("director", "list counters", AS_JSON))["nftables"]
         return {item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item}
     return read
 

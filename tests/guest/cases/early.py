@@ -93,8 +93,7 @@ def firewall(t, family, proto, early):
     ends.up.send(refused.request(b"refused", flags=wire.SYN))
     check(not refused.arrived(b"refused", bound=0.3), "a packet that INPUT drops was forwarded")
     equal(len(ends.known()), 1, "connections")
-    with t.lab.inside("director"):
-        run("nft", "flush", "ruleset")
+    t.lab.nft("director", "flush ruleset")
     ends.flow(client=2).open()
 
 
