@@ -58,7 +58,7 @@ class Context:
     def client(self, number, proto, port, host="client", address=None, source=None, before=None):
         """A socket on a host, connected to the VIP unless told otherwise."""
         client = Client(self.lab, host, number, proto, address or ADDRESS["vip"][number], port, source, before)
-        self.defer(client.close)
+        self.defer(client.abort)
         return client
 
     def service(self, number, proto, port, *options):

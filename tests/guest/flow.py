@@ -4,7 +4,7 @@
 import wire
 from context import join
 from lab import ADDRESS, phantom_client, phantom_server
-from suite import check, poll
+from suite import HANG, check, poll
 
 
 class Ends:
@@ -64,7 +64,7 @@ class Flow:
         """The reply as the client gets it."""
         return self.build((self.ends.vip, self.ends.vport), (self.client, self.sport), payload=payload, **fields)
 
-    def arrived(self, payload, bound=3.0, **same):
+    def arrived(self, payload, bound=HANG, **same):
         """The captured packet at the real server's end that carries `payload`, or None after `bound` seconds."""
         def find():
             for frame in self.ends.far.fetch()[self.far_from:]:
@@ -97,7 +97,7 @@ class Flow:
         """What else a captured packet must share with the one that was sent."""
         return {"flags": fields["flags"]} if self.ends.proto == "tcp" and "flags" in fields else {}
 
-    def returned(self, payload, bound=3.0, **same):
+    def returned(self, payload, bound=HANG, **same):
         """The captured packet at the client's end that carries `payload`, or None."""
         def find():
             for frame in self.ends.near.fetch()[self.near_from:]:

@@ -5,6 +5,7 @@ import errno
 import socket
 import struct
 
+from suite import HANG
 from wire import binary
 
 NETLINK_GENERIC, SOL_NETLINK = 16, 270
@@ -115,7 +116,7 @@ class Genl:
 
     def __init__(self, lab, host, family):
         self.sock = lab.socket(host, socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
-        self.sock.settimeout(5)
+        self.sock.settimeout(HANG)
         self.sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self.sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.sock.bind((0, 0))

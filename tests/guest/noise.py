@@ -7,6 +7,7 @@ import time
 
 from lab import family
 from servers import BLOCK
+from suite import HANG
 
 
 class Noise:
@@ -46,7 +47,7 @@ class Askers:
         """Ask for as long as it goes."""
         while self.going:
             with self.lab.socket("client", family(self.number), socket.SOCK_DGRAM) as sock:
-                sock.settimeout(5)
+                sock.settimeout(HANG)
                 try:
                     sock.connect(self.to)
                     sock.send(BLOCK[:200])

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The guest tests: run.py [--backend rlvs|ipvs] [--module FILE] [--kernel any|stock|watched] [--list] [PATTERN…] runs the cases that match.
+"""The guest tests: run.py [--backend rlvs|ipvs] [--module FILE] [--kernel any|stock|watched] [--half 1|2] [--list] [PATTERN…] runs the cases that match.
 
 A pattern without a wildcard also stands for everything below it: `nat` is `nat.*`.
 """
@@ -54,6 +54,11 @@ def share(kernel):
             yield case
 
 
+def half(cases, which):
+    """One of two parts of cases, 1 or 2, which take about as long as each other: pairs of neighbours in turn."""
+    return [case for number, case in enumerate(cases) if which in (None, 1 + number // 2 % 2)]
+
+
 def matches(name, patterns):
     """True if a case is asked for."""
     return not patterns or any(fnmatch.fnmatch(name, p) or name.startswith(p + ".") for p in patterns)
@@ -72,9 +77,9 @@ def where(error):
     return ""
 
 
-def report(case, error, context):
+def report(case, error, context, start):
     """Print a failure: the reason, the place, and the last frames of every capture."""
-    print(f"FAIL {case.name}: {error} ({where(error)})")
+    print(f"FAIL {case.name}: {error} ({where(error)}, {time.monotonic() - start:.1f} s)")
     if not isinstance(error, suite.Failed):
         print("".join(traceback.format_exception(error)))
     for tap in context.taps:
@@ -116,6 +121,7 @@ def run_case(case, lab, backend, servers, console):
     """Run one case; True if it held."""
     context = Context(lab, backend, servers)
     start = time.monotonic()
+    suite.AGAIN.clear()
     signal.alarm(BOUND)
     try:
         if case.fresh:
@@ -126,12 +132,12 @@ def run_case(case, lab, backend, servers, console):
                 case.run(context)
                 console.check()
             except Exception as error:
-                report(case, error, context)
+                report(case, error, context, start)
                 return False
-        print(f"ok {case.name} ({time.monotonic() - start:.1f} s)")
+        print(f"ok {'(asked again) ' if suite.AGAIN else ''}{case.name} ({time.monotonic() - start:.1f} s)")
         return True
     except Exception as error:
-        report(case, error, context)
+        report(case, error, context, start)
         return False
     finally:
         signal.alarm(0)
@@ -143,7 +149,7 @@ def clean(backend):
     try:
         if not backend.loaded():
             backend.load()
-        backend.clear()
+        backend.wipe()
     except Exception as error:
         print(f"    cleaning up: {error}")
 
@@ -155,6 +161,7 @@ def arguments():
     parser.add_argument("--module", default=Rlvs.module, help="another build of rlvs.ko")
     parser.add_argument("--receive", default=Context.receiver, help="another build of rlvs_receive.ko")
     parser.add_argument("--kernel", choices=("any", "stock", "watched"), default="any", help="one kernel's share of all")
+    parser.add_argument("--half", type=int, choices=(1, 2), help="one of two parts of these")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("patterns", nargs="*")
     return parser.parse_args()
@@ -163,7 +170,7 @@ def arguments():
 def main():
     """Run what was asked for; exit status 0 when nothing failed."""
     options = arguments()
-    wanted = [case for case in share(options.kernel) if matches(case.name, options.patterns)]
+    wanted = [case for case in half(share(options.kernel), options.half) if matches(case.name, options.patterns)]
     if options.list:
         print("\n".join(case.name for case in wanted))
         return 0
@@ -175,15 +182,19 @@ def main():
     backend.load()
     servers, console = Servers(lab), Console()
     passed = failed = 0
+    repeated = []
     for case in wanted:
         missing = case.needs - backend.features
         if missing:
             print(f"skip {case.name}: {backend.name} has no {', '.join(sorted(missing))}")
         elif run_case(case, lab, backend, servers, console):
             passed += 1
+            repeated += [case.name] if suite.AGAIN else []
         else:
             failed += 1
     backend.unload()
+    if repeated:
+        print(f"asked again: {len(repeated)} cases, {', '.join(repeated)}")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

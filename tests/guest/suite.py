@@ -7,8 +7,12 @@ import time
 FAMILIES = (4, 6)
 PROTOCOLS = ("tcp", "udp")
 EARLY = ("on", "off")
+# Seconds that end a hang: what is waited for comes long before, on the busiest machine.
+HANG = 60.0
 
 REGISTRY = []
+# What the running case had to do again because something was lost on the way.
+AGAIN = []
 
 
 class Failed(AssertionError):
@@ -75,7 +79,13 @@ def between(got, low, high, what):
         raise Failed(f"{what}: expected {low}..{high}, got {got!r}")
 
 
-def poll(function, bound=5.0):
+def again(text):
+    """Note, and print, that the running case repeats something; its result says so."""
+    print(f"    asked again: {text}")
+    AGAIN.append(text)
+
+
+def poll(function, bound=HANG):
     """Call `function` until its result is true or `bound` seconds have passed; return the last result."""
     end = time.monotonic() + bound
     while True:
@@ -85,14 +95,14 @@ def poll(function, bound=5.0):
         time.sleep(0.01)
 
 
-def until(function, what, bound=5.0):
+def until(function, what, bound=HANG):
     """As poll(), and fail when the time is over."""
     result = poll(function, bound)
     check(result, f"not within {bound} s: {what}")
     return result
 
 
-def settle(function, want, what, bound=6.0):
+def settle(function, want, what, bound=HANG):
     """Wait until `function()` returns `want`; fail with the last value."""
     last = None
 

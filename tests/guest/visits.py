@@ -7,10 +7,10 @@ import time
 
 from lab import family
 from servers import BLOCK
+from suite import HANG
 
 REQUEST = b"100 100\n" + BLOCK[:100]
 ASKS, PAUSE = 3, 0.5
-BOUND = 20.0
 
 
 class Visit:
@@ -61,7 +61,7 @@ class Visit:
                     self.end("done")
                 else:
                     self.ask()
-            elif now > self.begin + BOUND:
+            elif now > self.begin + HANG:
                 self.end()
         except OSError:
             self.end()

@@ -5,7 +5,7 @@ import json
 
 import wire
 from rules import probe
-from suite import check, equal, until
+from suite import HANG, check, equal, until
 
 # How long a packet that must not come is waited for.
 NOTHING = 0.15
@@ -23,7 +23,7 @@ class Side:
         """A packet of this direction as it reaches the director."""
         return (self.flow.request if self.name == "request" else self.flow.reply)(payload, **fields)
 
-    def put(self, via=None, bound=3.0, **fields):
+    def put(self, via=None, bound=HANG, **fields):
         """Send a packet and return it as it arrived, or None."""
         flow, self.number = self.flow, self.number + 1
         payload = fields.pop("payload", b"%s %d" % (self.name.encode(), self.number))
@@ -83,7 +83,7 @@ class Watch:
     def settle(self, early, *all_sides, via=None, **fields):
         """Wait until packets go early, which takes a second at the most; with the early path off they never do."""
         if early in ("on", True):
-            until(lambda: self.early(*all_sides, via=via, **fields), "packets go early", bound=3.0)
+            until(lambda: self.early(*all_sides, via=via, **fields), "packets go early")
         else:
             check(not self.early(*all_sides, via=via, **fields), "packets went early with the early path off")
 

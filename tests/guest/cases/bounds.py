@@ -126,4 +126,4 @@ def flows(t, family):
             equal(t.client(family, "udp", port).ask().name, "rs1", "who answers in the machine's own namespace")
     with owned(t, 2001) as three:
         ready(three)
-        until(lambda: begin(three, most * 4 // 10) == most * 4 // 10, "room for connections", 20)
+        until(lambda: begin(three, most * 4 // 10) == most * 4 // 10, "room for connections")

@@ -108,7 +108,7 @@ def icmp(t, where, method, family, early):
         t.balance(family, "udp", vport, method, ADDRESS["rs1"][family], rport)
         summed_up(t)
         for _ in range(5):
-            client = t.client(family, "udp", vport, "director", source=here(family)).timeout(3)
+            client = t.client(family, "udp", vport, "director", source=here(family))
             client.sock.send(b"x")
             raises(ConnectionRefusedError, lambda: client.sock.recv(1), "client without a server")
         return

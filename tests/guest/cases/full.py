@@ -10,7 +10,7 @@ import wire
 from flood import Flood
 from flow import Ends
 from lab import ADDRESS, family as af, phantom_client
-from suite import EARLY, FAMILIES, PROTOCOLS, between, case, check, equal, poll, settle
+from suite import EARLY, FAMILIES, HANG, PROTOCOLS, between, case, check, equal, poll, settle
 from visits import Visits
 
 KINDS = ("over", "half_open", "one_way", "unconfirmed")
@@ -362,7 +362,7 @@ class Pages:
             while True:
                 sock = self.sock.accept()[0]
                 with sock:
-                    sock.settimeout(5)
+                    sock.settimeout(HANG)
                     self.answer(sock)
         except OSError:
             return
@@ -396,7 +396,7 @@ class Reader:
     def page(self):
         """One page."""
         with self.t.lab.socket("client", af(self.family), socket.SOCK_STREAM) as sock:
-            sock.settimeout(15)
+            sock.settimeout(HANG)
             sock.bind((self.source, 0))
             sock.connect(self.to)
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")

@@ -2,6 +2,7 @@
 """FULLNAT's local addresses and ports: shared out, used to the last, and given back."""
 
 import json
+import time
 
 import wire
 from cases.limits import lively, refused
@@ -9,7 +10,7 @@ from context import join
 from flow import Ends
 from lab import ADDRESS, phantom_server
 from netlink import GET_LADDR, INFO_PORTS, LADDR, LADDR_CONNS, LADDR_EXHAUSTED, DUMP, GET_INFO, Genl, parse, service
-from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, settle
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, settle
 
 NEEDS = ("fullnat",)
 FLAGS = {"flags": wire.SYN}
@@ -58,8 +59,6 @@ def same_port(t, family, proto):
 def exhaustion(t, family, proto):
     """With no port left and all alive a new one is dropped, counted and shown; when they expire, ports come back."""
     ends = pool(t, family, proto, 22000, 22002, "lip1", "lip2")
-    t.backend.run("--set", "0", "0", "4")
-    t.defer(t.backend.run, "--set", "900", "120", "300")
     before = refused(t, "ports")
     flows = [ends.flow(client) for client in range(1, 7)]
     for flow in flows:
@@ -71,10 +70,14 @@ def exhaustion(t, family, proto):
     check(not late.arrived(b"late", bound=0), "a connection passed without a port")
     shown(t, ends, family, proto)
     flows[0].send_back(b"still served")
-    if proto == "tcp":
-        for flow in flows:
-            flow.send_back(b"over", flags=wire.RST)
-    settle(lambda: len(ends.known()), 0, "connections left", bound=20)
+    t.backend.run("--set", "0", "0", "2")
+    t.defer(t.backend.run, "--set", "900", "120", "300")
+    # A packet sets the time back when the last such was a second ago.
+    end = time.monotonic() + 1.1
+    poll(lambda: time.monotonic() > end)
+    for flow in flows:
+        flow.send_back(b"over", **({"flags": wire.RST} if proto == "tcp" else {}))
+    settle(lambda: len(ends.known()), 0, "connections left")
     equal({row[2] for row in pool_rows(t)[1:]}, {"0"}, "ports taken")
     for client in range(11, 17):
         ends.flow(client).send(b"second", **FLAGS)

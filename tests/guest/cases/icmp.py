@@ -7,7 +7,7 @@ import wire
 from flow import Ends
 from lab import ADDRESS, ETHTOOL_SET_RX_CHECKSUM
 from servers import BLOCK
-from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, raises, settle
+from suite import EARLY, FAMILIES, HANG, PROTOCOLS, case, check, equal, poll, raises, settle
 
 # Name: type, code and last header word of IPv4, then of IPv6.
 ERRORS = {
@@ -32,7 +32,7 @@ def errors(tap, kind):
 
 def one_error(tap, kind, what):
     """The error that must have been captured, once and with right checksums."""
-    poll(lambda: errors(tap, kind), 3.0)
+    poll(lambda: errors(tap, kind))
     found = errors(tap, kind)
     equal(len(found), 1, f"{what}: number of errors")
     ip, partial = found[0]
@@ -137,7 +137,7 @@ def sockets(t, method, family, early):
     """Real sockets learn of errors: the client that no server listens, the server that the client has gone."""
     vport, rport, rip = t.port(), t.port(), ADDRESS["rs1"][family]
     t.balance(family, "udp", vport, method, rip, rport)
-    client = t.client(family, "udp", vport).timeout(3)
+    client = t.client(family, "udp", vport)
     server = t.serve("rs1", family, "udp", rport)
     peer = client.ask(10).peer
     t.servers.stop(server)
@@ -148,7 +148,7 @@ def sockets(t, method, family, early):
     t.defer(sock.close)
     sock.bind((rip, rport))
     sock.connect(peer)
-    sock.settimeout(3)
+    sock.settimeout(HANG)
     client.close()
     sock.send(b"late")
     raises(ConnectionRefusedError, lambda: sock.recv(1), "server without a client")
@@ -248,6 +248,6 @@ def no_service(t, family, early):
         t.serve("director", family, proto, port, ADDRESS["vip"][family])
         equal(t.client(family, proto, port).ask().name, "director", f"{proto} server on the director")
     raises(ConnectionRefusedError, lambda: t.client(family, "tcp", t.port()), "TCP to a closed port")
-    client = t.client(family, "udp", t.port()).timeout(3)
+    client = t.client(family, "udp", t.port())
     client.sock.send(b"x")
     raises(ConnectionRefusedError, lambda: client.sock.recv(1), "UDP to a closed port")

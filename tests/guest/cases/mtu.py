@@ -224,7 +224,7 @@ def joined(tap, payload, what):
     def whole():
         return wire.reassemble([f.ip for f in tap.select(lambda ip: ip.proto == wire.UDP, outgoing=False)])
 
-    ip = poll(whole, 3.0)
+    ip = poll(whole)
     check(ip, f"the {what} did not arrive whole")
     check(ip.payload == payload, f"the {what}'s content changed")
     check(not ip.fault(), f"{what}: {ip.fault()}")

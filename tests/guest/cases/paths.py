@@ -129,7 +129,7 @@ class Path:
             got = Counter(seen(frame.ip) for frame in after())
             return got == want
 
-        if poll(complete, 2.0):
+        if poll(complete):
             check(sum(want.values()) > 1, f"{what}: nothing was captured")
             return
         missing, extra = list((want - got).elements()), list((got - want).elements())

@@ -5,7 +5,7 @@ from context import join
 from flow import Ends
 from lab import ADDRESS
 from rules import filter_rules, wall
-from suite import EARLY, FAMILIES, PROTOCOLS, case, equal, settle, until
+from suite import EARLY, FAMILIES, HANG, PROTOCOLS, case, equal, settle, until
 from watch import Watch, sides
 
 NEEDS = ("fullnat",)
@@ -27,7 +27,7 @@ def stateful(t, proto, port, hooks=("output", "forward", "postrouting")):
     filter_rules(t, f"table inet careful {{\ncounter invalid {{ }}\n{chains}}}\n")
 
     def invalid():
-        listed = t.lab.execute("director", "nft", "list", "counter", "inet", "careful", "invalid").stdout
+        listed = t.lab.nft("director", "list counter inet careful invalid")
         return int(listed.split("packets")[1].split()[0])
     return invalid
 
@@ -113,7 +113,7 @@ def rest(t, seconds):
     """Let the kernel's clock go on by so much: the time to live of an entry that is made for that."""
     t.lab.ip("director", f"addr add 192.0.2.77/32 dev lo valid_lft {seconds} preferred_lft {seconds}")
     until(lambda: "192.0.2.77" not in t.lab.execute("director", "ip", "addr", "show", "dev", "lo").stdout,
-          f"{seconds} s have passed", bound=seconds + 10)
+          f"{seconds} s have passed", bound=seconds + HANG)
 
 
 @case("stateful.closed.{family}.{early}", needs=NEEDS, family=FAMILIES, early=EARLY)
