@@ -14,10 +14,10 @@ trap 'rm -f "$output"' EXIT
 
 # Runs a command as one check; shows its output only if it fails.
 check() {
-	local name=$1
+	local name=$1 begin=$SECONDS
 	shift
 	if "$@" </dev/null >"$output" 2>&1; then
-		echo "ok    $name"
+		echo "ok    $name ($((SECONDS - begin)) s)"
 		passed=$((passed + 1))
 	else
 		echo "FAIL  $name"

@@ -13,11 +13,11 @@ trap 'rm -f "$output"' EXIT
 
 # Runs a guest: the status and a text of the output must be as given.
 expect() {
-	local name=$1 status=$2 text=$3 got=0
+	local name=$1 status=$2 text=$3 got=0 begin=$SECONDS
 	shift 3
 	qemu/run --name runner "$@" >"$output" 2>&1 || got=$?
 	if [ "$got" = "$status" ] && grep -aq "$text" "$output"; then
-		echo "ok    $name"
+		echo "ok    $name ($((SECONDS - begin)) s)"
 		passed=$((passed + 1))
 	else
 		echo "FAIL  $name: status $got, not $status, or no '$text' in:"
