@@ -62,20 +62,13 @@ def against(results, case, other, system="rlvs", **which):
             yield ns / others[row], name(row)
 
 
-def packets(results, prefix, note):
-    """Packets of known flows and first ones, in one of the kernels."""
-    hot, cold, new = (prefix + kind for kind in ("hot", "cold", "new"))
-    yield from worst(f"hot, NAT, DR and TUN, to IPVS{note}", 0.25, against(results, hot, "ipvs"))
-    yield from worst(f"hot, NAT, DR and TUN, to plain forwarding{note}", 0.45, against(results, hot, "forward"))
-    yield from worst(f"one million cold flows, to IPVS{note}", 0.25, against(results, cold, "ipvs"))
-    yield from worst(f"new connections, to IPVS{note}", 0.5, against(results, new, "ipvs"))
-    yield from worst(f"early path off, to IPVS{note}", 0.9, against(results, hot, "ipvs", system="rlvs-late"))
-
-
-def both_kernels(results):
-    """First the kind of kernel whose numbers set the bars, then the one that is nearer to a real machine."""
-    yield from packets(results, "smp-", ", kernel for several processors")
-    yield from packets(results, "", ", kernel for one processor")
+def packets(results):
+    """Packets of known flows and first ones."""
+    yield from worst("hot, NAT, DR and TUN, to IPVS", 0.25, against(results, "hot", "ipvs"))
+    yield from worst("hot, NAT, DR and TUN, to plain forwarding", 0.45, against(results, "hot", "forward"))
+    yield from worst("one million cold flows, to IPVS", 0.25, against(results, "cold", "ipvs"))
+    yield from worst("new connections, to IPVS", 0.5, against(results, "new", "ipvs"))
+    yield from worst("early path off, to IPVS", 0.9, against(results, "hot", "ipvs", system="rlvs-late"))
 
 
 def more(results):
@@ -101,12 +94,13 @@ def memory(results):
         yield Bar("10 million flows", 2 << 30, record["bytes"], "growth", "bytes")
 
 
-def cpus(results):
-    """How a packet's cost, the generator's share in it, grows when two processors work: what two errors hide is equal."""
-    for record in results.other("cpus"):
-        if record["system"] == "rlvs":
-            yield Bar("growth of a packet's cost with two processors, to that of plain forwarding",
-                      1 + 2 * record["error"], record["to_forward"], "cpus")
+def ends(results):
+    """Flows that run out, and those that are only there."""
+    yield from worst("a flow's end, to IPVS", 1, against(results, "expire", "ipvs"))
+    for record in results.other("upkeep"):
+        where = f"upkeep/v{record['family']}"
+        yield Bar("10 million flows: of a processor", 0.05, record["share"], where, "")
+        yield Bar("10 million flows: an end is late by", 2 + 0.05 * record["timeout"], record["late"], where, "s")
 
 
 def services(results):
@@ -136,7 +130,7 @@ def schedulers(results):
 def of(result):
     """All bars that the run says something about."""
     results = Results(result)
-    for part in (both_kernels, more, memory, cpus, services, schedulers):
+    for part in (packets, more, memory, ends, services, schedulers):
         yield from part(results)
 
 

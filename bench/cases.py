@@ -32,14 +32,14 @@ class Case:
         return "/".join(parts)
 
     @property
-    def kernel(self):
-        """The kernel that it is measured in; see bench.sh."""
-        return "two" if self.kind.startswith(("cpus", "smp")) else "one"
-
-    @property
     def balancers(self):
         """IPVS has no FULLNAT, which is compared to rlvs's own NAT."""
         return ["rlvs-nat", "rlvs"] if self.method == "fullnat" else ["ipvs", "rlvs"]
+
+    @property
+    def systems(self):
+        """All who take part."""
+        return ["forward", *self.balancers, "rlvs-late"]
 
 
 def over(*axes):
@@ -61,9 +61,6 @@ def all_cases():
     for method, family, proto in over(METHODS, FAMILIES, PROTOCOLS):
         yield Case("new", method, family, proto)
     yield Case("new", conntrack=True)
-    yield Case("cpus")
-    for kind, method, family in over(("hot", "new", "cold"), METHODS[:3], FAMILIES):
-        yield Case(f"smp-{kind}", method, family)
     for scheduler, servers in over(SCHEDULERS, (10, 1000)):
         yield Case(f"schedule-{scheduler}-{servers}", scheduler=scheduler, servers=servers)
     yield Case("services", servers=10, services=10_000)
@@ -71,4 +68,5 @@ def all_cases():
         yield Case("cold", method, family, proto)
     for family in FAMILIES:
         yield Case("expire", family=family)
+        yield Case("upkeep", family=family)
     yield Case("growth")

@@ -20,7 +20,9 @@ if [ "${1:-}" = --functions ]; then
 	results=build/guest/functions
 	rm -rf "$results"
 	qemu/run --count --monitor --name functions --time 900 python3 /src/bench/functions.py guest "$2" "$3" &
-	qemu/enter python3 bench/functions.py host "$results" "$PROJECT/$results/log"
+	guest=$!
+	qemu/enter python3 bench/functions.py host "$results" "$PROJECT/$results/log" &
+	wait $guest || { kill $!; die "the guest failed"; }
 	wait $!
 	rm -f "$results/log"
 else

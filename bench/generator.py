@@ -33,11 +33,9 @@ class Order:
     vary_dst: int = 0
     scattered: int = 0
     other: int = 0
-    freed: int = 0
     strange: int = 0
     written: int = 0
     listed: int = 0
-    cpus: int = 1
     each: int = 0
 
     def text(self):

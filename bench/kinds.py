@@ -3,7 +3,6 @@
 
 import dataclasses
 import json
-import statistics
 import time
 
 import director
@@ -22,6 +21,8 @@ GROWN = (lab.ROUNDS + 1) * NEW_COUNT
 GROWTH_FLOWS = 10_000_000
 GROWTH_ROUNDS = 3
 EXPIRY_SECONDS = 8
+# Many flows that nobody sends for: processor time is looked at for so many seconds, then until the last has ended.
+UPKEEP_SECONDS, WATCHED = 60, 20
 
 
 class Records:
@@ -75,24 +76,6 @@ def flowtable(case, room):
     return [person]
 
 
-def cpus(case, out):
-    """Packets of a few flows on one processor and on two, in the same rounds."""
-    with lab.prepared(case) as rooms:
-        people = lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT)
-        for person in people:
-            lab.open_flows(person, HOT_FLOWS, case.proto)
-        pairs = [pair for person in people for pair in (person, person.on_two())]
-        samples = lab.contest([*pairs, lab.alone(people[0]).on_two()], lab.MANY_ROUNDS)
-    two = {name.removesuffix(lab.ON_TWO): samples.pop(name) for name in list(samples) if name.endswith(lab.ON_TWO)}
-    for kind, some in (("cpus-1", samples), ("cpus-2", two)):
-        out.cases += lab.summed_up(dataclasses.replace(case, kind=kind), some)
-    growth = {name: [b / a for a, b in zip(samples[name], two[name])] for name in samples}
-    for name, values in growth.items():
-        ratio, error = lab.median_and_error([own / plain for own, plain in zip(values, growth["forward"])])
-        out.other.append({"case": "cpus", "system": name, "growth": round(statistics.median(values), 3),
-                          "to_forward": round(ratio, 3), "error": round(error, 3)})
-
-
 def local_ports(room):
     """The local ports that FULLNAT gave the flows, which follow each other."""
     with room.inside():
@@ -123,7 +106,7 @@ def reply(case, out):
         people = []
         for person in lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT):
             lab.open_flows(person, HOT_FLOWS, case.proto)
-            order = reply_order(case, person.name.removesuffix("-late"), person.where)
+            order = reply_order(case, person.name, person.where)
             people.append(dataclasses.replace(person, order=order, wire="in0"))
         for person in people:
             person.sample(count=HOT_FLOWS)
@@ -160,8 +143,6 @@ def cold(case, out):
     with lab.prepared(case) as rooms:
         people = lab.contestants(case, rooms, flows=COLD_FLOWS, count=COLD_COUNT, scattered=1)
         for person in people:
-            if person.name == "rlvs-late":
-                continue
             before = memory.snapshot()
             lab.open_flows(person, COLD_FLOWS, case.proto)
             note_memory(case, person.name, before, out)
@@ -232,15 +213,54 @@ def grown(case):
                 "over_1_ms": result.slow, "bytes": round(sum(parts.values()) * GROWTH_FLOWS)}
 
 
+def upkeep(case, out):
+    """Ten million flows: what it takes to have them, to end one, and how long after its time one is still there."""
+    with lab.prepared(case) as rooms:
+        room = rooms["rlvs"]
+        person = next(p for p in lab.contestants(case, rooms) if p.name == "rlvs")
+        room.sysctl("net/rlvs/conn_max", 2 * GROWTH_FLOWS)
+        systems.timeouts("rlvs", room, UPKEEP_SECONDS, UPKEEP_SECONDS)
+        idle = share()
+        start = time.monotonic()
+        person.sample(flows=GROWTH_FLOWS, count=GROWTH_FLOWS)
+        last = time.monotonic()
+        busy = share()
+        time.sleep(max(0, start + UPKEEP_SECONDS - time.monotonic()))
+        spent = generator.read().process
+        late = latest(room, start, last)
+        spent = generator.read().process - spent
+    out.other.append({
+        "case": "upkeep", "system": "rlvs", "family": case.family, "flows": GROWTH_FLOWS, "timeout": UPKEEP_SECONDS,
+        "late": round(late, 1), "share": round(busy - idle, 4), "end_ns": round(spent / GROWTH_FLOWS, 1)})
+
+
+def share():
+    """The part of a processor that the whole kernel takes, watched for a while."""
+    before, start = generator.read().process, time.monotonic()
+    time.sleep(WATCHED)
+    return (generator.read().process - before) / 1e9 / (time.monotonic() - start)
+
+
+def latest(room, start, last):
+    """How late flows end that were made evenly from `start` to `last`, the oldest first: the most seconds seen."""
+    late = 0
+    while left := json.loads(room.execute(systems.RLVSADM, "-L", "--info", "-j"))["connections"]:
+        born = last - (last - start) * left / GROWTH_FLOWS
+        late = max(late, time.monotonic() - born - UPKEEP_SECONDS)
+        time.sleep(0.5)
+    return max(late, time.monotonic() - last - UPKEEP_SECONDS)
+
+
 def services(case, out):
     """Many services: the time to configure them, then packets with all in place; rlvs-one has one service only."""
     with lab.prepared(case) as rooms, Director("rlvs-one", case.family, case.servers) as one:
         for name in case.balancers:
             out.other.append({"case": "configure", "system": name, "services": case.services,
                               "servers": case.servers, "seconds": configure(name, case, rooms[name])})
+        configure("rlvs-late", case, rooms["rlvs-late"])
         systems.restore("rlvs", one, systems.service_rules(case, systems.PORT, servers=case.servers))
         people = lab.contestants(case, rooms, flows=HOT_FLOWS, count=HOT_COUNT)
-        people.append(lab.Contestant("rlvs-one", one, people[-1].order, early=1))
+        people.append(lab.Contestant("rlvs-one", one, people[-1].order))
         for person in people:
             lab.open_flows(person, HOT_FLOWS, case.proto)
         hot_case = dataclasses.replace(case, kind="services-hot")
@@ -263,4 +283,4 @@ def configure(name, case, room):
 
 def of(case):
     """The function that measures a case."""
-    return globals()[case.kind.removeprefix("smp-").split("-")[0]]
+    return globals()[case.kind.split("-")[0]]

@@ -23,15 +23,11 @@ SLOW = 1.15
 fastest = {}
 # The only system that gets packets, or none: all do.
 profiled = ""
-# What the packets of the generator alone are: see main.py.
-baseline = {}
 profile_rounds = 0
 # Says that a profiled system gets its packets.
 BUSY = "/src/build/bench/busy"
 CLIENT_PORT = 1024
 LOCALS = 6
-# What the name of a contestant with two processors ends in.
-ON_TWO = "/2"
 # Packets of a sample that may be missing at the wire: a flow that was not known yet.
 TOLERANCE = 0.001
 
@@ -53,13 +49,9 @@ class Contestant:
     order: Order
     # The device that the packets leave through; none if they do not.
     wire: str | None = "out0"
-    # The value of rlvs's sysctl that makes it this contestant.
-    early: int | None = None
 
     def sample(self, **changes):
         """Run the order once and check that all packets left."""
-        if self.early is not None:
-            self.where.sysctl("net/rlvs/early", self.early)
         with self.where.inside():
             before = self.sent()
             result = generator.run(dataclasses.replace(self.order, **changes))
@@ -71,10 +63,6 @@ class Contestant:
     def sent(self):
         """Packets that have left so far."""
         return self.where.sent(self.wire) if self.wire else 0
-
-    def on_two(self):
-        """The same with two processors."""
-        return dataclasses.replace(self, name=self.name + ON_TWO, order=dataclasses.replace(self.order, cpus=2))
 
 
 def request(case, target, **more):
@@ -93,7 +81,7 @@ def prepared(case, locals_=LOCALS):
     """All systems that the case applies to, configured, without flows: name -> director."""
     with contextlib.ExitStack() as stack:
         rooms = {}
-        for name in ("forward", *case.balancers):
+        for name in case.systems:
             room = stack.enter_context(Director(name, case.family, case.servers, locals_))
             if case.conntrack:
                 room.track()
@@ -102,6 +90,8 @@ def prepared(case, locals_=LOCALS):
                 needs = locals_ if own.method == "fullnat" else 0
                 systems.restore(name, room, systems.service_rules(
                     own, systems.PORT, case.scheduler, case.servers, needs))
+            if name == "rlvs-late":
+                room.sysctl("net/rlvs/early", 0)
             rooms[name] = room
         yield rooms
 
@@ -111,11 +101,7 @@ def contestants(case, rooms, **more):
     result = []
     for name, where in rooms.items():
         target = (VIP if name in systems.TOOL else FAR)[case.family]
-        order = request(case, target, **more)
-        if name == "rlvs":
-            result += [Contestant("rlvs", where, order, early=1), Contestant("rlvs-late", where, order, early=0)]
-        else:
-            result.append(Contestant(name, where, order))
+        result.append(Contestant(name, where, request(case, target, **more)))
     return result
 
 
@@ -169,8 +155,8 @@ def slow(order, own):
 
 
 def alone(person):
-    """The generator by itself, with a contestant's packets: they get rid of themselves at once."""
-    order = dataclasses.replace(person.order, **baseline)
+    """The generator by itself, with a contestant's packets, but another host's: the stack drops them at once."""
+    order = dataclasses.replace(person.order, other=1)
     return Contestant("generator", person.where, order, wire=None)
 
 

@@ -15,27 +15,24 @@ import kinds
 import lab
 import memory
 
-# What the generator's own packets are, whose cost is taken off: another host's, which the stack drops
-# at once. In the kernel for two processors the counter of such drops costs more than all of rlvs does.
-BASELINE = {"one": {"other": 1}, "two": {"freed": 1}}
 PROJECT = "/src"
-RESULTS = f"{PROJECT}/build/bench"
+# Of this run; the kernel's name is that of bench.sh.
+KERNEL = "one"
+RESULTS = f"{PROJECT}/build/bench/{KERNEL}"
 
 
-def load_modules(kernel):
+def load_modules():
     """The generator, the kernel's balancer with its schedulers, rlvs."""
-    ipvs = f"/uml/{kernel}/net/netfilter/ipvs"
+    ipvs = f"/uml/{KERNEL}/net/netfilter/ipvs"
     paths = [f"{ipvs}/ip_vs.ko", *sorted(glob.glob(f"{ipvs}/ip_vs_*.ko")),
-             f"{RESULTS}/{kernel}/gen/rlvs_gen.ko", f"{RESULTS}/{kernel}/rlvs/rlvs.ko"]
+             f"{RESULTS}/gen/rlvs_gen.ko", f"{RESULTS}/rlvs/rlvs.ko"]
     for path in paths:
         director.run("insmod", path)
 
 
-def chosen(kernel, pattern):
-    """The cases for this kernel whose names match the pattern."""
-    for case in cases.all_cases():
-        if case.kernel == kernel and fnmatch.fnmatch(case.name, f"{pattern}*"):
-            yield case
+def chosen(pattern):
+    """The cases whose names match the pattern."""
+    return [case for case in cases.all_cases() if fnmatch.fnmatch(case.name, f"{pattern}*")]
 
 
 def show(case, records, seconds):
@@ -59,33 +56,32 @@ def measure(case, out):
     return True
 
 
-def write(kernel, out, failed):
+def write(out, failed):
     """Write what there is: a run that is broken off keeps the cases that it measured."""
     result = {
         "kernel": os.uname().release, "date": time.strftime("%Y-%m-%d"), "failed": failed,
         "cases": out.cases, "memory": out.memory, "other": out.other,
     }
-    with open(f"{RESULTS}/{kernel}/results.json", "w", encoding="utf-8") as file:
+    with open(f"{RESULTS}/results.json", "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
 
 
 def main():
     """Measure all that was ordered; the file `done` says that the end was reached."""
-    with open(f"{RESULTS}/order", encoding="utf-8") as file:
-        kernel, pattern, lab.profiled, rounds = file.read().splitlines()
+    with open(f"{PROJECT}/build/bench/order", encoding="utf-8") as file:
+        pattern, lab.profiled, rounds = file.read().splitlines()
     lab.profile_rounds = int(rounds)
-    lab.baseline = BASELINE[kernel]
-    load_modules(kernel)
+    load_modules()
     # For the profile: which function is where.
-    shutil.copyfile("/proc/kallsyms", f"{RESULTS}/{kernel}/kallsyms")
+    shutil.copyfile("/proc/kallsyms", f"{RESULTS}/kallsyms")
     out = kinds.Records()
-    write(kernel, out, [])
+    write(out, [])
     failed = []
-    for case in chosen(kernel, pattern):
+    for case in chosen(pattern):
         if not measure(case, out):
             failed.append(case.name)
-        write(kernel, out, failed)
-    with open(f"{RESULTS}/{kernel}/done", "w", encoding="utf-8"):
+        write(out, failed)
+    with open(f"{RESULTS}/done", "w", encoding="utf-8"):
         pass
 
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Prints what `make bench` measured, and draws it.
 
-usage: report.py HOST RESULTS...
+usage: report.py HOST RESULTS
 
-The results, those of the host and each of one boot, become build/bench.json and build/bench.svg.
+The results, those of the host and those of the guest, become build/bench.json and build/bench.svg.
 """
 
 import json
@@ -21,12 +21,6 @@ counts and frees what is sent. All systems run in one boot, each in a network na
 round. A sample is the processor time of the host's thread, divided by the packets. From it is taken what the same loop
 costs in the same round when the packets carry another host's link address, so that the stack drops them at once. The
 numbers are medians of the rounds, the spread is that of the middle half. Every sample checks that its packets left.
-
-There are two kernels. One is for several processors, as those of distributions are; the cases "cpus" and "smp" run in
-it. Under User-Mode Linux it makes a system call of the host each time that it turns interrupts off or on, also to count
-a packet, which no real machine does. That makes the kernel's own ways of forwarding some ten times slower, and rlvs's
-early path, which does without, hardly slower. In it the generator's own packets are freed at once. All other cases run
-in a kernel for one processor, which makes no such calls and is nearer to a real machine.
 
 What it can't show: a network card, its driver, interrupts, receive offloads (GRO), more than one machine. The kernel is
 built without retpolines and the like, and its processors are threads of a host that may have other things to do. Compare
@@ -93,24 +87,10 @@ def print_bars(result):
         print("", *lines, sep="\n")
 
 
-def merged(results):
-    """The results of several boots as one."""
-    whole = results[0]
-    for result in results[1:]:
-        for part in ("cases", "memory", "other", "failed"):
-            whole[part] += result[part]
-    return whole
-
-
-def load(path):
-    """One boot's results."""
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
 def main():
     """Report all."""
-    result = merged([load(path) for path in sys.argv[2:]])
+    with open(sys.argv[2], encoding="utf-8") as file:
+        result = json.load(file)
     with open(sys.argv[1], encoding="utf-8") as file:
         result["other"] += map(json.loads, file)
     with open("build/bench.json", "w", encoding="utf-8") as file:

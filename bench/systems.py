@@ -5,7 +5,8 @@ import director
 from director import VIP
 
 FLAGS = {"nat": "-m", "dr": "-g", "tun": "-i", "fullnat": "--fullnat"}
-TOOL = {"ipvs": "ipvsadm", "rlvs": "/src/build/rlvsadm", "rlvs-nat": "/src/build/rlvsadm"}
+RLVSADM = "/src/build/rlvsadm"
+TOOL = {"ipvs": "ipvsadm", "rlvs": RLVSADM, "rlvs-nat": RLVSADM, "rlvs-late": RLVSADM}
 PORT = 80
 
 

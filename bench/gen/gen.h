@@ -23,7 +23,6 @@ struct gen_order {
 	u32 flags;		/* of TCP */
 	u32 payload;		/* bytes */
 	u32 other;		/* to another host's link address: dropped at once */
-	u32 freed;		/* freed at once, never received */
 	u32 strange;		/* of a protocol that nobody takes */
 	u32 written;		/* a page that is written, and given back */
 	u32 listed;		/* received in lists, as from a card's poll */
@@ -33,8 +32,7 @@ struct gen_order {
 	u32 first;		/* number of the first one */
 	u32 start;		/* packets of the order that are passed over */
 	u32 scattered;		/* in an order that looks random, not in turn */
-	u32 count;		/* packets, of all processors together */
-	u32 cpus;
+	u32 count;		/* packets */
 	u32 each;		/* time every packet by itself */
 };
 
@@ -52,7 +50,7 @@ struct gen_template {
 /* What a run took. */
 struct gen_result {
 	u64 packets;
-	u64 wall_ns, cpu_ns;	/* summed up over the processors */
+	u64 wall_ns, cpu_ns;	/* of the thread */
 	u64 slowest_ns;		/* the slowest packet's processor time, if timed */
 	u64 slow;		/* packets over a millisecond */
 	u64 failed;		/* packets that there was no memory for */
@@ -66,7 +64,7 @@ struct sk_buff *gen_packet(const struct gen_template *t, struct net_device *dev,
 			   struct page_pool *pool, u32 addr_step, u32 port_step);
 int gen_run(const struct gen_order *o, struct net_device *dev,
 	    struct gen_result *result);
-void gen_free_pools(void);
+void gen_free_pool(void);
 u64 gen_process_ns(void);
 int gen_watch_sleep(void);
 void gen_ignore_sleep(void);

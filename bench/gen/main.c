@@ -27,9 +27,9 @@ static struct gen_result last;
 
 static const struct { const char *name; size_t at; } numbers[] = {
 	FIELD(v6), FIELD(proto), FIELD(sport), FIELD(dport), FIELD(flags),
-	FIELD(payload), FIELD(other), FIELD(freed), FIELD(strange), FIELD(written),
+	FIELD(payload), FIELD(other), FIELD(strange), FIELD(written),
 	FIELD(listed), FIELD(vary_dst), FIELD(ports), FIELD(flows), FIELD(first), FIELD(start), FIELD(scattered), FIELD(count),
-	FIELD(cpus), FIELD(each),
+	FIELD(each),
 };
 
 static int parse_number(struct gen_order *o, const char *name, const char *value)
@@ -61,7 +61,7 @@ static int parse(struct gen_order *o, char *text)
 	char *word;
 	int err;
 
-	*o = (struct gen_order) { .proto = IPPROTO_UDP, .ports = 64, .flows = 1, .cpus = 1 };
+	*o = (struct gen_order) { .proto = IPPROTO_UDP, .ports = 64, .flows = 1 };
 	while ((word = strsep(&text, " \n"))) {
 		err = *word ? parse_word(o, word) : 0;
 		if (err)
@@ -140,7 +140,7 @@ static void __exit gen_exit(void)
 {
 	remove_proc_entry("rlvs_gen", NULL);
 	gen_ignore_sleep();
-	gen_free_pools();
+	gen_free_pool();
 }
 
 module_init(gen_init);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A run: threads, one a processor, that push packets into the receive path. */
+/* A run: a thread that pushes packets into the receive path. */
 #include <linux/completion.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
@@ -19,15 +19,14 @@ struct gen_thread {
 	const struct gen_order *order;
 	const struct gen_template *template;
 	struct net_device *dev;
-	unsigned int cpu;
 	struct gen_result result;
 	struct completion done;
 };
 
-static struct page_pool *pools[NR_CPUS];
+/* The processor that all packets come in on. */
+#define CPU 0
 
-/* Threads that are ready; they start together. */
-static atomic_t waiting;
+static struct page_pool *pool;
 
 #ifdef CONFIG_UML
 /*
@@ -44,13 +43,13 @@ static u64 host_ns(long clock)
 	return now.sec * NSEC_PER_SEC + now.nsec;
 }
 
-/* Of the thread that plays the present processor. */
+/* Of the thread that plays the processor. */
 static u64 cpu_ns(void)
 {
 	return host_ns(3); /* CLOCK_THREAD_CPUTIME_ID */
 }
 
-/* Of all processors together. */
+/* Of all that the kernel does. */
 u64 gen_process_ns(void)
 {
 	return host_ns(2); /* CLOCK_PROCESS_CPUTIME_ID */
@@ -96,14 +95,12 @@ static void one_packet(struct gen_thread *t, u32 n, struct list_head *list)
 	struct sk_buff *skb;
 
 	if (t->order->written) {
-		t->result.failed += !gen_page(t->template, pools[t->cpu], addr_step, port_step);
+		t->result.failed += !gen_page(t->template, pool, addr_step, port_step);
 		return;
 	}
-	skb = gen_packet(t->template, t->dev, pools[t->cpu], addr_step, port_step);
+	skb = gen_packet(t->template, t->dev, pool, addr_step, port_step);
 	if (unlikely(!skb))
 		t->result.failed++;
-	else if (t->order->freed)
-		kfree_skb(skb);
 	else if (t->order->listed)
 		list_add_tail(&skb->list, list);
 	else
@@ -118,7 +115,7 @@ static void one_batch(struct gen_thread *t, u32 start, u32 end)
 
 	local_bh_disable();
 	for (n = start; n < end; n++) {
-		one_packet(t, t->order->start + n * t->order->cpus + t->cpu, &list);
+		one_packet(t, t->order->start + n, &list);
 		if (t->order->each)
 			time_packet(&t->result, &last);
 	}
@@ -130,12 +127,9 @@ static void one_batch(struct gen_thread *t, u32 start, u32 end)
 static int gen_thread(void *data)
 {
 	struct gen_thread *t = data;
-	u32 n, count = t->order->count / t->order->cpus;
+	u32 n, count = t->order->count;
 	u64 wall, cpu;
 
-	atomic_dec(&waiting);
-	while (atomic_read(&waiting) > 0)
-		cond_resched();
 	wall = ktime_get_ns();
 	cpu = cpu_ns();
 	for (n = 0; n < count; n += BATCH) {
@@ -149,98 +143,49 @@ static int gen_thread(void *data)
 	return 0;
 }
 
-/* Has pages for the packets of a processor, which come back to it; they stay for later runs. */
-static int have_pool(unsigned int cpu)
+/* Has pages for the packets, which come back; they stay for later runs. */
+static int have_pool(void)
 {
 	struct page_pool_params params = {
 		.pool_size = 16 * BATCH, .nid = NUMA_NO_NODE, .dma_dir = DMA_FROM_DEVICE,
 	};
-	struct page_pool *pool;
+	struct page_pool *new;
 
-	if (pools[cpu])
+	if (pool)
 		return 0;
-	pool = page_pool_create_percpu(&params, cpu);
-	if (IS_ERR(pool))
-		return PTR_ERR(pool);
-	pools[cpu] = pool;
+	new = page_pool_create_percpu(&params, CPU);
+	if (IS_ERR(new))
+		return PTR_ERR(new);
+	pool = new;
 	return 0;
 }
 
-void gen_free_pools(void)
+void gen_free_pool(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < NR_CPUS; i++)
-		page_pool_destroy(pools[i]);
-}
-
-static struct task_struct *create_thread(struct gen_thread *t, unsigned int cpu)
-{
-	int err = have_pool(cpu);
-
-	return err ? ERR_PTR(err) : kthread_create_on_cpu(gen_thread, t, cpu, "rlvs_gen/%u");
-}
-
-static int create_threads(struct gen_thread *threads, struct task_struct **tasks,
-			  const struct gen_order *o,
-			  const struct gen_template *template,
-			  struct net_device *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < o->cpus; i++) {
-		struct gen_thread *t = &threads[i];
-
-		*t = (struct gen_thread) {
-			.order = o, .template = template, .dev = dev, .cpu = i,
-		};
-		init_completion(&t->done);
-		tasks[i] = create_thread(t, i);
-		if (IS_ERR(tasks[i])) {
-			int err = PTR_ERR(tasks[i]);
-
-			while (i--)
-				kthread_stop(tasks[i]);
-			return err;
-		}
-	}
-	return 0;
-}
-
-static void add_result(struct gen_result *sum, const struct gen_result *r)
-{
-	sum->packets += r->packets;
-	sum->wall_ns += r->wall_ns;
-	sum->cpu_ns += r->cpu_ns;
-	sum->slow += r->slow;
-	sum->failed += r->failed;
-	sum->slowest_ns = max(sum->slowest_ns, r->slowest_ns);
+	page_pool_destroy(pool);
 }
 
 int gen_run(const struct gen_order *o, struct net_device *dev,
 	    struct gen_result *result)
 {
 	static struct gen_template template;
-	static struct gen_thread threads[NR_CPUS];
-	static struct task_struct *tasks[NR_CPUS];
-	unsigned int i;
+	struct gen_thread thread = { .order = o, .template = &template, .dev = dev };
+	struct task_struct *task;
 	int err;
 
-	if (!o->cpus || o->cpus > num_online_cpus() || !o->flows || !o->ports)
+	if (!o->flows || !o->ports)
 		return -EINVAL;
 	err = gen_template_init(&template, o, dev);
+	if (!err)
+		err = have_pool();
 	if (err)
 		return err;
-	err = create_threads(threads, tasks, o, &template, dev);
-	if (err)
-		return err;
-	atomic_set(&waiting, o->cpus);
-	for (i = 0; i < o->cpus; i++)
-		wake_up_process(tasks[i]);
-	memset(result, 0, sizeof(*result));
-	for (i = 0; i < o->cpus; i++) {
-		wait_for_completion(&threads[i].done);
-		add_result(result, &threads[i].result);
-	}
+	init_completion(&thread.done);
+	task = kthread_create_on_cpu(gen_thread, &thread, CPU, "rlvs_gen/%u");
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	wake_up_process(task);
+	wait_for_completion(&thread.done);
+	*result = thread.result;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <net/xfrm.h>
 
 #include "shim.h"
+#include "shim_xfrm.h"
 
 /*
  * With want_saddr, *@saddr receives the source address that the host would use;
@@ -89,24 +90,6 @@ bool rlvs_route_ruled(struct net *net, bool v6)
 	return v6 && fib6_has_custom_rules(net);
 }
 
-/* Whether IPsec policies may have a say about packets of the namespace. */
-bool rlvs_policed(const struct net *net)
-{
-#ifdef CONFIG_XFRM
-	const struct netns_xfrm *xfrm = &net->xfrm;
-	const u8 *otherwise = xfrm->policy_default;
-
-	return (READ_ONCE(xfrm->policy_count[XFRM_POLICY_IN]) |
-		READ_ONCE(xfrm->policy_count[XFRM_POLICY_OUT]) |
-		READ_ONCE(xfrm->policy_count[XFRM_POLICY_FWD])) ||
-	       READ_ONCE(otherwise[XFRM_POLICY_IN]) != XFRM_USERPOLICY_ACCEPT ||
-	       READ_ONCE(otherwise[XFRM_POLICY_OUT]) != XFRM_USERPOLICY_ACCEPT ||
-	       READ_ONCE(otherwise[XFRM_POLICY_FWD]) != XFRM_USERPOLICY_ACCEPT;
-#else
-	return false;
-#endif
-}
-
 bool rlvs_route_hold(struct dst_entry *dst)
 {
 	return dst_hold_safe(dst);
@@ -163,12 +146,12 @@ static bool single(const struct dst_entry *dst)
 /* RLVS_ROUTE_*. Where there are policies no packet goes past them. */
 u32 rlvs_route_flags(const struct net *net, const struct dst_entry *dst)
 {
-	bool policed = rlvs_policed(net);
+	bool asked = policed(net);
 
 	return (is_local(dst) ? RLVS_ROUTE_LOCAL : 0) |
 	       (single(dst) ? RLVS_ROUTE_SINGLE : 0) |
-	       (policed ? RLVS_ROUTE_POLICED : 0) |
-	       (direct(dst) && !policed ? RLVS_ROUTE_DIRECT : 0);
+	       (asked ? RLVS_ROUTE_POLICED : 0) |
+	       (direct(dst) && !asked ? RLVS_ROUTE_DIRECT : 0);
 }
 
 /* RLVS_ADDR_*: what the address is to this host. */

@@ -6,6 +6,7 @@
 #include <net/xfrm.h>
 
 #include "shim.h"
+#include "shim_xfrm.h"
 
 /* Whether the host takes in the packet as it came, encrypted or not. */
 bool rlvs_policy_in(struct sk_buff *skb, bool v6)
@@ -14,31 +15,22 @@ bool rlvs_policy_in(struct sk_buff *skb, bool v6)
 		    xfrm4_policy_check(NULL, XFRM_POLICY_IN, skb);
 }
 
-#ifdef CONFIG_XFRM
-
-/* The socket that sent the packet, if it is of this host: one that came in may bear that which it was meant for. */
-static const struct sock *sender(const struct sk_buff *skb)
+bool rlvs_policed(const struct net *net)
 {
-	return skb->skb_iif ? NULL : skb_to_full_sk(skb);
+	return policed(net);
 }
 
-/* Whether the packet's sender has a policy of its own. */
-static bool socket_policed(const struct sk_buff *skb)
-{
-	const struct sock *sk = sender(skb);
-
-	return sk && rcu_access_pointer(sk->sk_policy[XFRM_POLICY_OUT]);
-}
-
-/* Whether a policy of the namespace or of its sender may have a say about a packet. */
 bool rlvs_skb_policed(struct net *net, const struct sk_buff *skb)
 {
-	return rlvs_policed(net) || socket_policed(skb);
+	return skb_policed(net, skb);
 }
 
+#ifdef CONFIG_XFRM
+
 /*
- * The packet, which has its last addresses and a route, gets another route if
- * a policy wants it transformed. False: a policy forbids it; drop the packet.
+ * The packet, which has its last addresses and a route and which a policy may have
+ * a say about, gets another route if one wants it transformed. False: it forbids
+ * it; drop the packet.
  */
 bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 {
@@ -46,8 +38,6 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 	unsigned int room;
 	struct flowi fl;
 
-	if (likely(!rlvs_skb_policed(net, skb)))
-		return true;
 	if (xfrm_decode_session(net, skb, &fl, dst->ops->family) < 0)
 		return false;
 	if (!dst_hold_safe(dst))
@@ -109,11 +99,6 @@ u32 rlvs_policy_mtu(struct net *net, struct sk_buff *skb,
 }
 
 #else
-
-bool rlvs_skb_policed(struct net *net, const struct sk_buff *skb)
-{
-	return false;
-}
 
 bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 {

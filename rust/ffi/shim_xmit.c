@@ -9,44 +9,54 @@
 #include <net/ip6_route.h>
 #include <net/ip_tunnels.h>
 #include <net/ipv6.h>
+#include <net/l3mdev.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/route.h>
 
 #include "shim.h"
+#include "shim_xfrm.h"
 
 /*
- * Nobody but rlvs would see the packet on its way out. @hooks are those of its
- * family: rlvs has one in LOCAL_OUT and one in POST_ROUTING. The reassembly of
- * fragments (@defrag: it is on) has one in LOCAL_OUT too, which only looks for those.
+ * Nobody but rlvs is in LOCAL_OUT, and rlvs has seen the packet. @hooks are those of
+ * its family. The reassembly of fragments (@defrag: it is on) has a hook there too,
+ * which only looks for those.
  */
-static bool unobserved(struct nf_hook_entries __rcu *const hooks[], bool defrag)
+static bool quiet(struct nf_hook_entries __rcu *const hooks[], bool defrag)
 {
-	const struct nf_hook_entries *out, *post;
+	const struct nf_hook_entries *out =
+		rcu_dereference(hooks[NF_INET_LOCAL_OUT]);
 
-	out = rcu_dereference(hooks[NF_INET_LOCAL_OUT]);
-	post = rcu_dereference(hooks[NF_INET_POST_ROUTING]);
-	return (!out || out->num_hook_entries <= 1 + defrag) &&
-	       (!post || post->num_hook_entries <= 1);
+	return !out || out->num_hook_entries <= 1 + defrag;
 }
 
-static bool unobserved4(const struct net *net)
+static bool quiet4(const struct net *net)
 {
 	bool defrag = false;
 
 #if IS_ENABLED(CONFIG_NF_DEFRAG_IPV4)
 	defrag = READ_ONCE(net->nf.defrag_ipv4_users);
 #endif
-	return unobserved(net->nf.hooks_ipv4, defrag);
+	return quiet(net->nf.hooks_ipv4, defrag);
 }
 
-static bool unobserved6(const struct net *net)
+static bool quiet6(const struct net *net)
 {
 	bool defrag = false;
 
 #if IS_ENABLED(CONFIG_NF_DEFRAG_IPV6)
 	defrag = READ_ONCE(net->nf.defrag_ipv6_users);
 #endif
-	return unobserved(net->nf.hooks_ipv6, defrag);
+	return quiet(net->nf.hooks_ipv6, defrag);
+}
+
+/* Nobody but rlvs is in POST_ROUTING either. */
+static bool unobserved(const struct net *net, bool v6)
+{
+	const struct nf_hook_entries *post =
+		rcu_dereference((v6 ? net->nf.hooks_ipv6 : net->nf.hooks_ipv4)[NF_INET_POST_ROUTING]);
+
+	return (!post || post->num_hook_entries <= 1) &&
+	       (v6 ? quiet6(net) : quiet4(net));
 }
 
 /*
@@ -58,7 +68,7 @@ bool rlvs_xmit_is_straight(struct net *net, const struct sk_buff *skb,
 {
 	bool v6 = dst->ops->family == AF_INET6;
 
-	return (v6 ? unobserved6(net) : unobserved4(net)) && !skb->sk &&
+	return unobserved(net, v6) && !skb->sk &&
 	       !(v6 ? IP6CB(skb)->frag_max_size : IPCB(skb)->frag_max_size) &&
 	       rlvs_route_flags(net, dst) & RLVS_ROUTE_DIRECT &&
 	       rlvs_skb_fits(skb, dst_mtu(dst));
@@ -94,7 +104,7 @@ static bool out_prepare(struct net *net,
 	skb_forward_csum(skb);
 	if (skb->dev)
 		skb_clear_tstamp(skb);
-	if (unlikely(!rlvs_policy_out(net, skb))) {
+	if (unlikely(skb_policed(net, skb) && !rlvs_policy_out(net, skb))) {
 		kfree_skb(skb);
 		return false;
 	}
@@ -108,14 +118,17 @@ static bool out_prepare(struct net *net,
 void rlvs_xmit_out(struct net *net, struct sk_buff *skb, struct dst_entry *dst,
 		   bool tracked)
 {
-	u8 pf = dst->ops->family == AF_INET6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	bool v6 = dst->ops->family == AF_INET6;
 
 	if (!out_prepare(net, skb, dst))
 		return;
 	if (!tracked)
 		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
-	NF_HOOK(pf, NF_INET_LOCAL_OUT, net, NULL, skb, NULL, skb_dst(skb)->dev,
-		dst_output);
+	if (v6 ? quiet6(net) : quiet4(net))
+		dst_output(net, NULL, skb);
+	else
+		NF_HOOK(v6 ? NFPROTO_IPV6 : NFPROTO_IPV4, NF_INET_LOCAL_OUT, net,
+			NULL, skb, NULL, skb_dst(skb)->dev, dst_output);
 }
 
 /* iptunnel_handle_offloads(), without the call for a packet that leaves nothing to the device. */
@@ -147,7 +160,9 @@ u8 *rlvs_encap(struct sk_buff *skb, struct dst_entry *dst, unsigned int len,
 	skb->protocol = outer_v6 ? htons(ETH_P_IPV6) : htons(ETH_P_IP);
 	/* Where it came in is still asked for behind POST_ROUTING. */
 	if (outer_v6)
-		*IP6CB(skb) = (struct inet6_skb_parm) { .iif = iif };
+		*IP6CB(skb) = (struct inet6_skb_parm) {
+			.iif = iif, .nhoff = offsetof(struct ipv6hdr, nexthdr),
+		};
 	else
 		*IPCB(skb) = (struct inet_skb_parm) { .iif = iif };
 	return head;
@@ -168,9 +183,14 @@ void rlvs_seal4(struct net *net, struct sk_buff *skb)
 void rlvs_xmit_tunnel(struct net *net, struct sk_buff *skb,
 		      struct dst_entry *dst)
 {
+	bool v6 = dst->ops->family == AF_INET6;
+
 	if (!out_prepare(net, skb, dst))
 		return;
-	if (dst->ops->family == AF_INET6)
+	/* What local_out would do besides is done, but for a VRF's way out. */
+	if ((v6 ? quiet6(net) : quiet4(net)) && !netif_is_l3_slave(skb_dst(skb)->dev))
+		dst_output(net, NULL, skb);
+	else if (v6)
 		ip6_local_out(net, NULL, skb);
 	else
 		ip_local_out(net, NULL, skb);
