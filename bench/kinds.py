@@ -166,6 +166,8 @@ def expire(case, out):
             systems.timeouts(name, rooms[name], EXPIRY_SECONDS, EXPIRY_SECONDS)
             person = next(p for p in lab.contestants(case, rooms) if p.name == name)
             person.sample(flows=COLD_FLOWS, count=COLD_FLOWS)
+            # Until the tables have grown: that belongs to the flows' beginnings.
+            time.sleep(EXPIRY_SECONDS / 2)
             start, clock = generator.read().process, time.monotonic()
             wait_for_none(name)
             spent = generator.read().process - start

@@ -28,9 +28,8 @@ bool rlvs_skb_policed(struct net *net, const struct sk_buff *skb)
 #ifdef CONFIG_XFRM
 
 /*
- * The packet, which has its last addresses and a route and which a policy may have
- * a say about, gets another route if one wants it transformed. False: it forbids
- * it; drop the packet.
+ * The packet, which has its last addresses and a route, gets another route if
+ * a policy wants it transformed. False: a policy forbids it; drop the packet.
  */
 bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 {
@@ -38,6 +37,8 @@ bool rlvs_policy_out(struct net *net, struct sk_buff *skb)
 	unsigned int room;
 	struct flowi fl;
 
+	if (likely(!skb_policed(net, skb)))
+		return true;
 	if (xfrm_decode_session(net, skb, &fl, dst->ops->family) < 0)
 		return false;
 	if (!dst_hold_safe(dst))

@@ -104,7 +104,7 @@ static bool out_prepare(struct net *net,
 	skb_forward_csum(skb);
 	if (skb->dev)
 		skb_clear_tstamp(skb);
-	if (unlikely(skb_policed(net, skb) && !rlvs_policy_out(net, skb))) {
+	if (unlikely(skb_policed(net, skb)) && !rlvs_policy_out(net, skb)) {
 		kfree_skb(skb);
 		return false;
 	}

@@ -66,15 +66,15 @@ impl<A: Family> FlowTable<A> {
     pub(crate) fn remove(&self, rcu: &Rcu, flow: &Flow<A>) -> bool {
         let removed = self.0.remove(rcu, flow);
         if removed {
+            self.1.sub(1);
             self.release(flow);
         }
         removed
     }
 
-    /// Gives back what a flow had that was taken out.
+    /// Gives back what a flow had that was taken out, but for its owner's part in all flows.
     fn release(&self, flow: &Flow<A>) {
         flow.give_port();
-        self.1.sub(1);
         let dest = &flow.dest;
         if flow.end() {
             dest.set_active(false);
@@ -137,6 +137,10 @@ impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
 
     fn removed(&self, flow: &Flow<A>) {
         self.table.release(flow);
+    }
+
+    fn fewer(&self, number: usize) {
+        self.table.1.sub(number);
     }
 }
 

@@ -50,28 +50,71 @@ impl<T> Dead<T> {
         self.number.load(Ordering::SeqCst)
     }
 
-    /// Puts an unlinked node on a list.
-    fn bury(&self, node: NonNull<Node<T>>) {
-        self.number.fetch_add(1, Ordering::SeqCst);
-        let number = node.as_ptr() as usize / LINE % LANES;
-        let Some(lane) = self.fresh.get(number) else {
-            return;
-        };
-        let mut head = lane.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: The node is live, and only its remover writes this field.
-            unsafe { node.as_ref() }.dead.store(head, Ordering::Relaxed);
-            let swap = lane.compare_exchange_weak(
-                head,
-                node.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match swap {
-                Ok(_) => return,
-                Err(now) => head = now,
+    /// Puts unlinked nodes on the lists.
+    fn bury(&self, gone: &Gone<T>) {
+        self.number.fetch_add(gone.nodes, Ordering::SeqCst);
+        for (lane, chain) in self.fresh.iter().zip(&gone.chains) {
+            if let &Some((first, last)) = chain {
+                push(lane, first, last);
             }
         }
+    }
+}
+
+/// Puts a chain of unlinked nodes in front of a list.
+fn push<T>(lane: &AtomicPtr<Node<T>>, first: NonNull<Node<T>>, last: NonNull<Node<T>>) {
+    let mut head = lane.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: The node is live, and only its remover writes this field.
+        unsafe { last.as_ref() }.dead.store(head, Ordering::Relaxed);
+        let swap = lane.compare_exchange_weak(
+            head,
+            first.as_ptr(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        match swap {
+            Ok(_) => return,
+            Err(now) => head = now,
+        }
+    }
+}
+
+/// Nodes that were taken out together, in a chain for each list: the first and the last of it.
+///
+/// # Invariants
+///
+/// They are out of the table, and live as long as the token that they were found under.
+pub(super) struct Gone<T> {
+    chains: [Option<(NonNull<Node<T>>, NonNull<Node<T>>)>; LANES],
+    /// How many.
+    pub(super) nodes: usize,
+    words: usize,
+}
+
+impl<T> Gone<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            chains: [None; LANES],
+            nodes: 0,
+            words: 0,
+        }
+    }
+
+    /// Adds a node that the caller has taken out, with as many words.
+    pub(super) fn add(&mut self, node: NonNull<Node<T>>, words: usize) {
+        let number = node.as_ptr() as usize / LINE % LANES;
+        if let Some(chain) = self.chains.get_mut(number) {
+            let (next, last) = match *chain {
+                Some((first, last)) => (first.as_ptr(), last),
+                None => (ptr::null_mut(), node),
+            };
+            // SAFETY: The node is live, and only its remover writes this field.
+            unsafe { node.as_ref() }.dead.store(next, Ordering::Relaxed);
+            *chain = Some((node, last));
+        }
+        self.nodes = self.nodes.wrapping_add(1);
+        self.words = self.words.wrapping_add(words);
     }
 }
 
@@ -101,14 +144,23 @@ impl<T: Entry> Index<T> {
                 self.clear(rcu, hash2, pack(node, Side::Second, hash2));
             }
         }
-        self.entries.fetch_sub(keys.words(), Ordering::Relaxed);
-        self.dead.bury(node);
-        self.objects.fetch_sub(1, Ordering::SeqCst);
+        let mut gone = Gone::new();
+        gone.add(node, keys.words());
+        self.bury(&gone);
         true
     }
 
+    /// Counts nodes that are out, and has them freed later.
+    pub(super) fn bury(&self, gone: &Gone<T>) {
+        if gone.nodes != 0 {
+            self.entries.fetch_sub(gone.words, Ordering::Relaxed);
+            self.dead.bury(gone);
+            self.objects.fetch_sub(gone.nodes, Ordering::SeqCst);
+        }
+    }
+
     /// Clears `word`, wherever it stands; its bucket is locked.
-    fn clear(&self, rcu: &Rcu, hash: u64, word: u64) -> bool {
+    pub(super) fn clear(&self, rcu: &Rcu, hash: u64, word: u64) -> bool {
         let mut table = self.table(rcu);
         loop {
             if let Some(slot) = table.line(hash).find(word) {
@@ -167,7 +219,7 @@ impl<T: Entry> Index<T> {
                     };
                     // SAFETY: By the contract a node that is ours.
                     *list = unsafe { node.as_ref() }.dead.load(Ordering::Relaxed);
-                    announce(*list);
+                    announce_end(*list);
                     // SAFETY: As above.
                     unsafe { Self::free(node) };
                     freed = freed.wrapping_add(1);
@@ -240,4 +292,10 @@ pub(super) fn announce<T>(node: *const Node<T>) {
     for at in (0..size_of::<Node<T>>()).step_by(LINE) {
         prefetch(node.cast::<u8>().wrapping_add(at));
     }
+}
+
+/// Asks for the part of a node that is wanted when it is freed, which is behind its value's keys.
+fn announce_end<T>(node: *const Node<T>) {
+    let at = size_of::<Node<T>>().saturating_sub(LINE);
+    prefetch(node.cast::<u8>().wrapping_add(at));
 }

@@ -10,9 +10,9 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::due::{take, Quarter, TOGETHER};
-use super::end::announce;
+use super::end::{announce, Gone};
 use super::table::{for_each_word, Table};
-use super::{node, side, Entry, Index, Node, Side};
+use super::{node, pack, side, Entry, Index, Node, Side};
 use crate::sys::prefetch::prefetch;
 use crate::sys::rcu::Rcu;
 use crate::sys::time::Jiffies;
@@ -37,7 +37,12 @@ pub(crate) trait Judge<T> {
     fn left(&self, value: &T) -> Option<Jiffies>;
     /// `value` was taken out.
     fn removed(&self, value: &T);
+    /// So many were.
+    fn fewer(&self, number: usize);
 }
+
+/// An object that is over: its node, the word of its first entry and the bucket of that.
+type Over<T> = (NonNull<Node<T>>, u64, usize);
 
 /// A list of up to `N`.
 struct Few<X, const N: usize> {
@@ -115,19 +120,17 @@ impl<T: Entry> Index<T> {
     /// Looks at the objects of a batch of buckets.
     fn look(&self, rcu: &Rcu, table: &Table, batch: &Few<usize, BATCH>, judge: &impl Judge<T>) {
         for bucket in batch.iter() {
-            each_first(table, bucket, |node: NonNull<Node<T>>| {
-                announce(node.as_ptr());
-            });
+            each_first(table, bucket, |node: NonNull<Node<T>>, _| announce(node.as_ptr()));
         }
-        let mut over = Few::<NonNull<Node<T>>, ENDS>::new();
+        let mut over = Few::<Over<T>, ENDS>::new();
         for bucket in batch.iter() {
             let mut least: Option<Jiffies> = None;
-            each_first(table, bucket, |node: NonNull<Node<T>>| {
+            each_first(table, bucket, |node: NonNull<Node<T>>, word| {
                 // SAFETY: By the index's invariant a live node, which the token keeps so.
                 match judge.left(unsafe { &(*node.as_ptr()).value }) {
                     Some(left) => least = Some(least.map_or(left, |least| least.min(left))),
-                    None if over.push(node) => {
-                        self.end(rcu, &over, judge);
+                    None if over.push((node, word, bucket)) => {
+                        self.end(rcu, table, &over, judge);
                         over = Few::new();
                     }
                     None => {}
@@ -137,37 +140,69 @@ impl<T: Entry> Index<T> {
                 table.hints.note(bucket, least);
             }
         }
-        self.end(rcu, &over, judge);
+        self.end(rcu, table, &over, judge);
     }
 
-    /// Takes a batch of objects out.
-    fn end(&self, rcu: &Rcu, over: &Few<NonNull<Node<T>>, ENDS>, judge: &impl Judge<T>) {
+    /// Takes a batch of objects of `table` out. Nothing leaves the table for another one
+    /// meanwhile: whoever looks is the one who resizes.
+    fn end(&self, rcu: &Rcu, table: &Table, over: &Few<Over<T>, ENDS>, judge: &impl Judge<T>) {
         // SAFETY: By the index's invariant live nodes, which the token keeps so.
         let value = |node: NonNull<Node<T>>| unsafe { &(*node.as_ptr()).value };
         let newest = self.newest(rcu);
-        for node in over.iter() {
-            if let Some(key) = value(node).key(Side::Second) {
-                prefetch(newest.line(T::hash(&key, &self.seed)));
+        let mut seconds = Few::<Option<u64>, ENDS>::new();
+        for (node, ..) in over.iter() {
+            let key = value(node).key(Side::Second);
+            let hash = key.map(|key| T::hash(&key, &self.seed));
+            if let Some(hash) = hash {
+                prefetch(newest.line(hash));
+            }
+            seconds.push(hash);
+        }
+        let mut gone = Gone::new();
+        for ((node, word, bucket), hash2) in Iterator::zip(over.iter(), seconds.iter()) {
+            if self.take_out(rcu, table, (node, word, bucket), hash2) {
+                gone.add(node, 1 + usize::from(hash2.is_some()));
+                judge.removed(value(node));
             }
         }
-        for node in over.iter() {
-            let value = value(node);
-            if self.remove(rcu, value) {
-                judge.removed(value);
-            }
+        judge.fewer(gone.nodes);
+        self.bury(&gone);
+    }
+
+    /// Clears both entries of an object of `table`; false if somebody else did.
+    fn take_out(
+        &self,
+        rcu: &Rcu,
+        table: &Table,
+        (node, word, bucket): Over<T>,
+        hash2: Option<u64>,
+    ) -> bool {
+        let Some(locks) = self.locks.get() else {
+            return false;
+        };
+        // There are no more locks than buckets, so that both tell the same lock.
+        let hash1 = bucket as u64;
+        let _locked = locks.lock(hash1, hash2.unwrap_or(hash1));
+        let Some(slot) = table.line(hash1).find(word) else {
+            return false;
+        };
+        slot.store(0, Ordering::Release);
+        if let Some(hash2) = hash2 {
+            self.clear(rcu, hash2, pack(node, Side::Second, hash2));
         }
+        true
     }
 }
 
-/// Calls `f` for the objects whose first entry is in a bucket.
-fn each_first<T>(table: &Table, bucket: usize, mut f: impl FnMut(NonNull<Node<T>>)) {
+/// Calls `f` for the objects whose first entry is in a bucket, with that entry.
+fn each_first<T>(table: &Table, bucket: usize, mut f: impl FnMut(NonNull<Node<T>>, u64)) {
     for_each_word(table.line(bucket as u64), |slot| {
         let word = slot.load(Ordering::Acquire);
         if word == 0 || side(word) != Side::First {
             return;
         }
         if let Some(node) = NonNull::new(node::<T>(word).cast_mut()) {
-            f(node);
+            f(node, word);
         }
     });
 }
