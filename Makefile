@@ -3,6 +3,7 @@
 
 # KDIR   a prepared kernel tree with Rust metadata: build the module on this machine, against it
 # T      a pattern: run only the guest's test cases that match
+# APPEND more words for the stock kernel's command line in `make test`, such as preempt=full
 # CASE   a pattern: measure only the cases that match, such as 'hot/nat'
 # KREL   the kernel that `make install` installs for
 KDIR ?=

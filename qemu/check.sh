@@ -34,14 +34,14 @@ scripts() {
 
 check_syntax() {
 	local script
-	for script in {qemu,uml}/lib.sh $(scripts '^#!/bin/bash'); do
+	for script in {qemu,uml}/lib.sh uml/compiler.sh $(scripts '^#!/bin/bash'); do
 		bash -n "$script" || return
 	done
 }
 
 shellcheck_all() {
 	# shellcheck disable=SC2046 # file names of ours
-	$enter shellcheck -x -P qemu qemu/lib.sh uml/lib.sh $(scripts '^#!/bin/(bash|busybox sh)')
+	$enter shellcheck -x -P qemu qemu/lib.sh uml/{lib,compiler}.sh $(scripts '^#!/bin/(bash|busybox sh)')
 }
 
 compile_python() {

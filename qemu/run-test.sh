@@ -26,6 +26,41 @@ expect() {
 	fi
 }
 
+# Whether a line is a complaint, as qemu/run and tests/guest/run.py look for them.
+complaint() {
+	grep -aqE -f <(grep -v '^#' qemu/splats) <<<"$1" || return
+	qemu/enter python3 - "$1" <<-'END'
+		import re, sys
+		words = [line.rstrip("\n") for line in open("/src/qemu/splats", encoding="ascii") if not line.startswith("#")]
+		sys.exit(not re.search("|".join(words), sys.argv[1]))
+	END
+}
+
+# The line must be a complaint ("yes") or none ("no").
+line() {
+	local wanted=$1 text=$2 got=no
+	! complaint "$text" || got=yes
+	if [ $got = "$wanted" ]; then
+		echo "ok    a complaint, $wanted: $text"
+		passed=$((passed + 1))
+	else
+		echo "FAIL  a complaint, $wanted: $text"
+		failed=$((failed + 1))
+	fi
+}
+
+line yes 'BUG: KASAN: slab-use-after-free in rlvs_ct_seq+0x12/0x40 [rlvs]'
+line yes 'BUG: KASAN: vmalloc-out-of-bounds in _RNvXs_NtCs1_4rlvs+0x3a/0x90 [rlvs]'
+line yes 'KASAN: null-ptr-deref in range [0x0000000000000010-0x0000000000000017]'
+line yes 'UBSAN: array-index-out-of-bounds in /src/rust/ffi/shim_route.c:20:9'
+line yes 'UBSAN: shift-out-of-bounds in net/ipv4/route.c:10:2'
+line yes 'WARNING: possible circular locking dependency detected'
+line yes 'WARNING: suspicious RCU usage'
+line yes 'kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)'
+line no 'kasan: KernelAddressSanitizer initialized (generic)'
+line no 'kmemleak: Kernel memory leak detector initialized (mem pool available: 31912)'
+line no 'rlvs: loading out-of-tree module taints kernel.'
+
 expect "the command's output and status come back" 42 '^said so$' bash -c 'echo said so; exit 42'
 expect "a warning of the kernel fails the run" 1 'the kernel complained' \
 	bash -c 'echo "WARNING: CPU: 0 PID: 1 at planted" > /dev/kmsg'

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Runs all tests: checks, host tests, guest tests; the last line is the sum of what passed and failed.
 #
-# usage: test.sh [PATTERN]     With a pattern, only the guest's test cases that match.
+# usage: test.sh [PATTERN]     With a pattern, only the guest's test cases that match. APPEND in the environment is for the
+#                              stock kernel's command line, such as preempt=full.
 #
 # What runs in guests runs at the same time; the output comes part by part, and is in build/test/PART.log.
 
@@ -79,7 +80,7 @@ part() {
 guest() {
 	local name=$1
 	shift
-	begin "$name" qemu/run --name "$name" --time 4800 python3 /src/tests/guest/run.py "$@"
+	begin "$name" qemu/run --name "$name" --time 4800 --append "${APPEND:-}" python3 /src/tests/guest/run.py "$@"
 }
 
 # Prints the lines of all parts that a sed script makes something of; in it, PART is the part's name.

@@ -11,9 +11,8 @@ set -euo pipefail
 
 trees=$1 name=$2
 project=$(cd "$(dirname "$0")/.." && pwd)
-options=(ARCH=um CC=gcc-14 HOSTCC=gcc-14)
-# The module loader of User-Mode Linux takes Rust with absolute addresses only.
-options+=(KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large')
+. "$project/uml/compiler.sh"
+compiler "$name"
 
 # Most of what is left out would never be compiled; Kconfig reads its files from everywhere.
 unpack() {
@@ -25,13 +24,24 @@ unpack() {
 	done
 	mkdir -p "$1"
 	tar xf /usr/src/linux-source-*.tar.xz --directory="$1" --strip-components=1 "${leave[@]}"
+	quick_traces "$1/arch/um/kernel/stacktrace.c"
+}
+
+# Puts uml/trace.c where it belongs in file $1.
+quick_traces() {
+	{
+		sed '/^static void save_addr/,$d' "$1"
+		cat "$project/uml/trace.c"
+		sed -n '/^void save_stack_trace(/,$p' "$1"
+	} > "$1.new"
+	mv "$1.new" "$1"
 }
 
 # The source, once for all kernels; $1 is where, the package's versions are what it is made from.
 source_tree() {
 	local version
 	# What is left out is decided here, so this script counts too.
-	version=$(dpkg-query --show 'linux-source-*')$(cksum < "$project/uml/kernel.sh")
+	version=$(dpkg-query --show 'linux-source-*')$(cat "$project"/uml/{kernel.sh,trace.c} | cksum)
 	[ "$(cat "$1.key" 2>/dev/null)" != "$version" ] || return 0
 	rm -rf "$1" "$1.key"
 	unpack "$1"

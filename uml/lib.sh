@@ -2,11 +2,12 @@
 # Building and booting User-Mode Linux kernels; to be sourced by bash, behind qemu/lib.sh.
 # shellcheck shell=bash
 
+. "$PROJECT/uml/compiler.sh"
+
 # Of the host and, bound as /uml, of the root.
 trees=$CACHE/uml
 # What goes before a command in the root.
 record=()
-uml_options=(ARCH=um CC=gcc-14 KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large' rlvs-target-um=x86_64-linux-gnu)
 
 # Waits until no other User-Mode Linux runs: two would disturb each other.
 alone() {
@@ -30,12 +31,12 @@ inside() {
 
 # Prints the versions of the packages that the kernels are made from and with.
 tools() {
-	awk '/^Package: / { name = $2 } /^Version: / && name ~ /^(rustc|gcc-14|linux-source-.*)$/ { print name, $2 }' \
+	awk '/^Package: / { name = $2 } /^Version: / && name ~ /^(rustc|gcc-14|clang-19|linux-source-.*)$/ { print name, $2 }' \
 		"$ROOT/var/lib/dpkg/status"
 }
 
 kernel_key() {
-	key_of "$PROJECT"/uml/kernel.{config,sh,"$1"} <(tools)
+	key_of "$PROJECT"/uml/{compiler.sh,trace.c,kernel.{config,sh,"$1"}} <(tools)
 }
 
 # Builds kernel $1 unless it is there. The stamp is written last; an interrupted build starts over.
@@ -63,12 +64,15 @@ ready() {
 
 # Builds the module in folder $2 of the project for kernel $1, into folder $3 of the project.
 module() {
+	local options
+	compiler "$1"
 	mkdir -p "$PROJECT/$3"
-	inside make -s -C "/uml/$1" "${uml_options[@]}" M="/src/$2" MO="/src/$3" modules
+	inside make -s -C "/uml/$1" "${options[@]}" M="/src/$2" MO="/src/$3" modules
 }
 
-# Boots kernel $1 with memory $2 and init $3; what the guest says comes out, the console goes to $4. Two hours end a hang.
+# Boots kernel $1 with memory $2 and init $3; what the guest says comes out, the console goes to $4. All else is for the
+# kernel. Two hours end a hang.
 boot() {
 	local record=(timeout --kill-after=5 7200 "${record[@]}")
-	inside /src/uml/boot.sh "/uml/$1/linux" "$2" "$3" 2>"$4" | sed -u 's/\r$//'
+	inside /src/uml/boot.sh "/uml/$1/linux" "${@:2:2}" "${@:5}" 2>"$4" | sed -u 's/\r$//'
 }
