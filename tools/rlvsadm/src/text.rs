@@ -247,7 +247,7 @@ fn early_path(info: &Info) -> String {
         early::ON => "on",
         early::SWITCHED_OFF => "off: net.rlvs.early is 0",
         early::POLICIES => "off: there are IPsec policies, which each packet is shown to",
-        _ => "off for a moment: a device or an address went",
+        _ => "off for a moment: every connection is shown to the rules again",
     };
     let rows: Vec<_> = REASONS
         .iter()
