@@ -49,7 +49,8 @@ begin() {
 	local name=$1
 	shift
 	parts+=("$name")
-	"$@" </dev/null >"$logs/$name.log" 2>&1 &
+	: > "$logs/$name.log"
+	"$@" </dev/null >>"$logs/$name.log" 2>&1 &
 	process[$name]=$!
 }
 
@@ -60,7 +61,7 @@ finish() {
 	echo "--- $name"
 	# In the background: bash heeds a signal while it waits for a child, not while one runs in front.
 	tail -n +1 -s 0.2 -f --pid="${process[$name]}" "$logs/$name.log" &
-	wait $!
+	wait $! || true
 	wait "${process[$name]}" || status=$?
 	unset "process[$name]"
 	p=$(sum 's/.*\b([0-9]+) passed[,;] [0-9]+ failed.*/\1/p' "$logs/$name.log")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Sending a packet on its way. */
 #include <linux/icmpv6.h>
+#include <linux/module.h>
 #include <linux/netfilter.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
@@ -16,47 +17,52 @@
 #include "shim.h"
 #include "shim_xfrm.h"
 
-/*
- * Nobody but rlvs is in LOCAL_OUT, and rlvs has seen the packet. @hooks are those of
- * its family. The reassembly of fragments (@defrag: it is on) has a hook there too,
- * which only looks for those.
- */
-static bool quiet(struct nf_hook_entries __rcu *const hooks[], bool defrag)
+/* Whether a hook is of this module. */
+static __always_inline bool ours(const struct nf_hook_entry *entry)
 {
-	const struct nf_hook_entries *out =
-		rcu_dereference(hooks[NF_INET_LOCAL_OUT]);
+	const struct module_memory *text = &THIS_MODULE->mem[MOD_TEXT];
 
-	return !out || out->num_hook_entries <= 1 + defrag;
+	return (unsigned long)entry->hook - (unsigned long)text->base < text->size;
 }
 
-static bool quiet4(const struct net *net)
+/* Whether at a hook there are at most @others besides rlvs. */
+static __always_inline bool alone(const struct nf_hook_entries *entries, unsigned int others)
+{
+	unsigned int i, number = entries ? entries->num_hook_entries : 0;
+
+	if (number <= others)
+		return true;
+	for (i = 0; number == 1 + others && i < number; i++)
+		if (ours(&entries->hooks[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Nobody but rlvs is in LOCAL_OUT, and rlvs has seen the packet. The reassembly of
+ * fragments has a hook there too while it is on, which only looks for those.
+ */
+static __always_inline bool quiet(const struct net *net, bool v6)
 {
 	bool defrag = false;
 
 #if IS_ENABLED(CONFIG_NF_DEFRAG_IPV4)
-	defrag = READ_ONCE(net->nf.defrag_ipv4_users);
+	if (!v6)
+		defrag = READ_ONCE(net->nf.defrag_ipv4_users);
 #endif
-	return quiet(net->nf.hooks_ipv4, defrag);
-}
-
-static bool quiet6(const struct net *net)
-{
-	bool defrag = false;
-
 #if IS_ENABLED(CONFIG_NF_DEFRAG_IPV6)
-	defrag = READ_ONCE(net->nf.defrag_ipv6_users);
+	if (v6)
+		defrag = READ_ONCE(net->nf.defrag_ipv6_users);
 #endif
-	return quiet(net->nf.hooks_ipv6, defrag);
+	return alone(rcu_dereference((v6 ? net->nf.hooks_ipv6 : net->nf.hooks_ipv4)[NF_INET_LOCAL_OUT]),
+		     defrag);
 }
 
 /* Nobody but rlvs is in POST_ROUTING either. */
-static bool unobserved(const struct net *net, bool v6)
+static __always_inline bool unobserved(const struct net *net, bool v6)
 {
-	const struct nf_hook_entries *post =
-		rcu_dereference((v6 ? net->nf.hooks_ipv6 : net->nf.hooks_ipv4)[NF_INET_POST_ROUTING]);
-
-	return (!post || post->num_hook_entries <= 1) &&
-	       (v6 ? quiet6(net) : quiet4(net));
+	return alone(rcu_dereference((v6 ? net->nf.hooks_ipv6 : net->nf.hooks_ipv4)[NF_INET_POST_ROUTING]),
+		     0) && quiet(net, v6);
 }
 
 /*
@@ -124,7 +130,7 @@ void rlvs_xmit_out(struct net *net, struct sk_buff *skb, struct dst_entry *dst,
 		return;
 	if (!tracked)
 		nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
-	if (v6 ? quiet6(net) : quiet4(net))
+	if (quiet(net, v6))
 		dst_output(net, NULL, skb);
 	else
 		NF_HOOK(v6 ? NFPROTO_IPV6 : NFPROTO_IPV4, NF_INET_LOCAL_OUT, net,
@@ -187,10 +193,14 @@ void rlvs_xmit_tunnel(struct net *net, struct sk_buff *skb,
 
 	if (!out_prepare(net, skb, dst))
 		return;
-	/* What local_out would do besides is done, but for a VRF's way out. */
-	if ((v6 ? quiet6(net) : quiet4(net)) && !netif_is_l3_slave(skb_dst(skb)->dev))
+	/* What local_out would do besides is done, but for a VRF's way out and IPv4's counter. */
+	if (quiet(net, v6) && !netif_is_l3_slave(skb_dst(skb)->dev)) {
+		if (!v6)
+			IP_INC_STATS(net, IPSTATS_MIB_OUTREQUESTS);
 		dst_output(net, NULL, skb);
-	else if (v6)
+		return;
+	}
+	if (v6)
 		ip6_local_out(net, NULL, skb);
 	else
 		ip_local_out(net, NULL, skb);

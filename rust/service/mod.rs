@@ -243,12 +243,15 @@ impl Services {
         id: DestId,
         spec: &DestSpec,
     ) -> Outcome {
-        if id.addr.is_ipv6() != service.addr.is_ipv6() && self.serial(service).is_ok() {
+        let crosses = id.addr.is_ipv6() != service.addr.is_ipv6();
+        let known = self.serial(service).is_ok();
+        if crosses && known {
             // Errors about a tunnel come by its own family. Before the lock, as above.
             director.enable(id.addr.is_ipv6())?;
         }
         let mut book = self.book.lock();
         let entry = self.entry_in(&book, service)?;
+        demand(known || !crosses, EAGAIN, c"the service came this moment: try again")?;
         demand(!entry.has(&id), EEXIST, c"the service has this destination")?;
         check::room(director.net(), entry.members().len())?;
         check::dest(service, &id, spec)?;

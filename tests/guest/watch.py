@@ -81,7 +81,7 @@ class Watch:
         return self.read() == before
 
     def settle(self, early, *all_sides, via=None, **fields):
-        """Wait until packets go early, which takes a second at the most; with the early path off they never do."""
+        """Wait until packets go early; with the early path off they never do."""
         if early in ("on", True):
             until(lambda: self.early(*all_sides, via=via, **fields), "packets go early")
         else:

@@ -152,11 +152,9 @@ impl<T: Entry> Index<T> {
 
     /// Counts nodes that are out, and has them freed later.
     pub(super) fn bury(&self, gone: &Gone<T>) {
-        if gone.nodes != 0 {
-            self.entries.fetch_sub(gone.words, Ordering::Relaxed);
-            self.dead.bury(gone);
-            self.objects.fetch_sub(gone.nodes, Ordering::SeqCst);
-        }
+        self.entries.fetch_sub(gone.words, Ordering::Relaxed);
+        self.dead.bury(gone);
+        self.objects.fetch_sub(gone.nodes, Ordering::SeqCst);
     }
 
     /// Clears `word`, wherever it stands; its bucket is locked.

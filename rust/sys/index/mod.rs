@@ -57,6 +57,7 @@ const LOW_BITS: u64 = 0x3f;
 const ADDRESS: u64 = ((1 << 57) - 1) & !LOW_BITS;
 
 const _: () = assert!(MIN_BUCKETS >= ffi::RLVS_INDEX_LOCKS as usize);
+const _: () = assert!(ffi::RLVS_INDEX_LOCKS.is_power_of_two());
 
 /// Which of its two keys an object was found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -165,8 +165,10 @@ impl<T: Entry> Index<T> {
                 judge.removed(value(node));
             }
         }
-        judge.fewer(gone.nodes);
-        self.bury(&gone);
+        if gone.nodes != 0 {
+            judge.fewer(gone.nodes);
+            self.bury(&gone);
+        }
     }
 
     /// Clears both entries of an object of `table`; false if somebody else did.
