@@ -251,7 +251,11 @@ impl Services {
         }
         let mut book = self.book.lock();
         let entry = self.entry_in(&book, service)?;
-        demand(known || !crosses, EAGAIN, c"the service came this moment: try again")?;
+        demand(
+            known || !crosses,
+            EAGAIN,
+            c"the service came this moment: try again",
+        )?;
         demand(!entry.has(&id), EEXIST, c"the service has this destination")?;
         check::room(director.net(), entry.members().len())?;
         check::dest(service, &id, spec)?;

@@ -54,25 +54,21 @@ impl<T> Dead<T> {
     fn bury(&self, gone: &Gone<T>) {
         self.number.fetch_add(gone.nodes, Ordering::SeqCst);
         for (lane, chain) in self.fresh.iter().zip(&gone.chains) {
-            if let &Some((first, last)) = chain {
-                push(lane, first, last);
+            if let &Some(chain) = chain {
+                push(lane, chain);
             }
         }
     }
 }
 
 /// Puts a chain of unlinked nodes in front of a list.
-fn push<T>(lane: &AtomicPtr<Node<T>>, first: NonNull<Node<T>>, last: NonNull<Node<T>>) {
+fn push<T>(lane: &AtomicPtr<Node<T>>, (first, last): Chain<T>) {
     let mut head = lane.load(Ordering::Relaxed);
     loop {
         // SAFETY: The node is live, and only its remover writes this field.
         unsafe { last.as_ref() }.dead.store(head, Ordering::Relaxed);
-        let swap = lane.compare_exchange_weak(
-            head,
-            first.as_ptr(),
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
+        let swap =
+            lane.compare_exchange_weak(head, first.as_ptr(), Ordering::Release, Ordering::Relaxed);
         match swap {
             Ok(_) => return,
             Err(now) => head = now,
@@ -80,13 +76,16 @@ fn push<T>(lane: &AtomicPtr<Node<T>>, first: NonNull<Node<T>>, last: NonNull<Nod
     }
 }
 
-/// Nodes that were taken out together, in a chain for each list: the first and the last of it.
+/// The first and the last node of a chain, which are linked by their `dead`.
+type Chain<T> = (NonNull<Node<T>>, NonNull<Node<T>>);
+
+/// Nodes that were taken out together, in a chain for each list.
 ///
 /// # Invariants
 ///
 /// They are out of the table, and live as long as the token that they were found under.
 pub(super) struct Gone<T> {
-    chains: [Option<(NonNull<Node<T>>, NonNull<Node<T>>)>; LANES],
+    chains: [Option<Chain<T>>; LANES],
     /// How many.
     pub(super) nodes: usize,
     words: usize,

@@ -120,7 +120,9 @@ impl<T: Entry> Index<T> {
     /// Looks at the objects of a batch of buckets.
     fn look(&self, rcu: &Rcu, table: &Table, batch: &Few<usize, BATCH>, judge: &impl Judge<T>) {
         for bucket in batch.iter() {
-            each_first(table, bucket, |node: NonNull<Node<T>>, _| announce(node.as_ptr()));
+            each_first(table, bucket, |node: NonNull<Node<T>>, _| {
+                announce(node.as_ptr())
+            });
         }
         let mut over = Few::<Over<T>, ENDS>::new();
         for bucket in batch.iter() {
