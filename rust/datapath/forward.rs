@@ -40,6 +40,7 @@ fn through<A: Stack>(director: &Director, mut packet: Packet<'_>) -> Verdict {
             Ok(whole) => reassembled::<A>(director, whole),
             Err(kept) => kept,
         },
+        Parsed::Short(_) => packet.drop(),
         _ => packet.accept(),
     }
 }
@@ -48,6 +49,7 @@ fn reassembled<A: Stack>(director: &Director, mut packet: Packet<'_>) -> Verdict
     match parse::<A>(&mut packet) {
         Parsed::Flow(context) => answer(director, packet, &context),
         Parsed::Error(quote) => icmp::error(director, packet, &quote),
+        Parsed::Short(_) => packet.drop(),
         _ => packet.accept(),
     }
 }

@@ -31,6 +31,7 @@ impl<A: Stack> Hook for LocalIn<A> {
             Parsed::Flow(context) => flow(director, packet, &context),
             Parsed::Error(quote) => icmp::error(director, packet, &quote),
             Parsed::TunnelError(quote) => icmp::tunnel_error::<A>(director, packet, &quote),
+            Parsed::Short(_) => packet.drop(),
             _ => packet.accept(),
         }
     }

@@ -33,6 +33,7 @@ impl<A: Stack> Hook for LocalOut<A> {
         match parse::<A>(&mut packet) {
             Parsed::Flow(context) => local_in::flow(director, packet, &context),
             Parsed::Error(quote) => icmp::error(director, packet, &quote),
+            Parsed::Short(_) => packet.drop(),
             _ => packet.accept(),
         }
     }

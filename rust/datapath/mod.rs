@@ -90,7 +90,9 @@ impl Stack for Ipv6Addr {
     }
 }
 
-/// Parses a packet, making as much of it readable as that takes.
+/// Parses a packet, making as much of it readable as that takes. `Short`: there is no memory for
+/// that. Whose it is can't be told then, and it must go nowhere: the host would answer a client's
+/// packet with an error or a reset, and pass on a real server's as it is.
 #[inline(always)]
 pub(crate) fn parse<A: Stack>(packet: &mut Packet<'_>) -> Parsed<A> {
     pulling(packet, A::parse_bytes)
@@ -110,7 +112,6 @@ fn pulling<A: Stack>(
         let parsed = parse(packet.bytes(), packet.len() as usize);
         match parsed {
             Parsed::Short(need) if packet.pull(need) => {}
-            Parsed::Short(_) => return Parsed::Other,
             parsed => return parsed,
         }
     }

@@ -112,10 +112,30 @@ fn known_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u
     Some((path, path.mtu()?))
 }
 
+/// Why there is no way to a destination.
+enum NoWay {
+    /// No route leads there.
+    Unreachable,
+    /// There is no memory, or the route is already out of date: the next packet may have one.
+    Lost,
+}
+
+impl NoWay {
+    /// Drops a packet that would have taken the way; its sender is told if that would not help
+    /// to send it again.
+    #[cold]
+    fn drop(self, mut packet: Packet<'_>) -> Verdict {
+        if matches!(self, Self::Unreachable) {
+            packet.link_failure();
+        }
+        packet.drop()
+    }
+}
+
 /// The way to a destination with its MTU, looked up if need be.
-fn dest_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u32)> {
+fn dest_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Result<(&'a Path, u32), NoWay> {
     if let Some(known) = known_path(rcu, net, dest) {
-        return Some(known);
+        return Ok(known);
     }
     let query = Query {
         to: dest.addr,
@@ -123,9 +143,10 @@ fn dest_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u3
         hints: Hints::default(),
         next_hop: u32::from(dest.method()) == fwd::DROUTE,
     };
-    let path = Path::find(net, query)?;
-    let path = dest.keep_path(rcu, RcuBox::new(path, GFP_ATOMIC).ok()?);
-    Some((path, path.mtu()?))
+    let path = Path::find(net, query).ok_or(NoWay::Unreachable)?;
+    let path = RcuBox::new(path, GFP_ATOMIC).map_err(|_| NoWay::Lost)?;
+    let path = dest.keep_path(rcu, path);
+    Ok((path, path.mtu().ok_or(NoWay::Lost)?))
 }
 
 /// Notes a packet of a flow; true as [`Flow::touch`] says, which is once a second at most.

@@ -57,9 +57,9 @@ pub(crate) fn request<A: Stack>(
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
-    let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
-        packet.link_failure();
-        return packet.drop();
+    let (path, mtu) = match dest_path(packet.rcu(), director.net(), &flow.dest) {
+        Ok(known) => known,
+        Err(none) => return none.drop(packet),
     };
     let to = flow.translated(Side::First);
     if path.is_local() {
@@ -289,7 +289,7 @@ pub(crate) fn error_to_server<A: Stack>(
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    let Some((path, _)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
+    let Ok((path, _)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
         return packet.drop();
     };
     // The real server knows the client by the local address, if there is one.

@@ -35,9 +35,9 @@ pub(crate) fn request<A: Stack>(
     ttl: u8,
     own: bool,
 ) -> Verdict {
-    let Some((path, mtu)) = dest_path(packet.rcu(), director.net(), &flow.dest) else {
-        packet.link_failure();
-        return packet.drop();
+    let (path, mtu) = match dest_path(packet.rcu(), director.net(), &flow.dest) {
+        Ok(known) => known,
+        Err(none) => return none.drop(packet),
     };
     if path.is_local() {
         return local::request(packet);
