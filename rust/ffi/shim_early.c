@@ -71,11 +71,16 @@ static u32 mtu6(struct dst_entry *dst, u32 cookie)
 }
 
 /* The route's MTU, or 0 if it has to be looked up again. */
-u32 rlvs_route_check(struct dst_entry *dst, u32 cookie)
+static __always_inline u32 mtu(struct dst_entry *dst, u32 cookie)
 {
 	if (unlikely(!netif_running(dst->dev)))
 		return 0;
 	return dst->ops->family == AF_INET ? mtu4(dst) : mtu6(dst, cookie);
+}
+
+u32 rlvs_route_check(struct dst_entry *dst, u32 cookie)
+{
+	return mtu(dst, cookie);
 }
 
 /* What a bridge would only pass on is not this host's, even if it has a hook look at it. */
@@ -148,28 +153,28 @@ bool rlvs_early_forwards6(const struct sk_buff *skb)
 u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
 		     struct dst_entry *dst, u32 cookie, u32 spare, u32 len)
 {
-	u32 mtu;
+	u32 room;
 
 	if (unlikely(refused(skb)))
 		return RLVS_EARLY_REFUSED;
 	if (unlikely(skb->dev->ifindex != origin->iif))
 		return RLVS_EARLY_INTERFACE;
-	mtu = rlvs_route_check(dst, cookie);
-	if (unlikely(!mtu))
+	room = mtu(dst, cookie);
+	if (unlikely(!room))
 		return RLVS_EARLY_PATH;
-	if (unlikely(mtu <= spare || !fits(skb, mtu - spare)))
+	if (unlikely(room <= spare || !fits(skb, room - spare)))
 		return RLVS_EARLY_SIZE;
 	if (unlikely(!writable(skb, len)))
 		return RLVS_EARLY_REFUSED;
 	if (unlikely(!marked(skb, origin->mark)))
 		return RLVS_EARLY_INTERFACE;
 	if (skb->ip_summed == CHECKSUM_PARTIAL && rlvs_skb_partial(skb, len))
-		return mtu | RLVS_EARLY_PARTIAL;
-	return mtu;
+		return room | RLVS_EARLY_PARTIAL;
+	return room;
 }
 
 /* Readies a packet for @dst past routing and the hooks; false: dropped. */
-static bool prepare(struct sk_buff *skb, struct dst_entry *dst)
+static __always_inline bool prepare(struct sk_buff *skb, struct dst_entry *dst)
 {
 	struct net_device *dev = dst->dev;
 
@@ -185,7 +190,8 @@ static bool prepare(struct sk_buff *skb, struct dst_entry *dst)
 	return true;
 }
 
-static void pass_on(struct sk_buff *skb, struct neighbour *neigh, bool skip_cache)
+static __always_inline void pass_on(struct sk_buff *skb, struct neighbour *neigh,
+				    bool skip_cache)
 {
 	if (likely(!IS_ERR(neigh)))
 		neigh_output(neigh, skb, skip_cache);
@@ -194,7 +200,7 @@ static void pass_on(struct sk_buff *skb, struct neighbour *neigh, bool skip_cach
 }
 
 /* Hands the packet to the neighbour that the route and its IP header name. */
-void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst)
+static __always_inline void to_neigh4(struct sk_buff *skb, struct dst_entry *dst)
 {
 	bool v6_gateway = false;
 	struct neighbour *neigh;
@@ -205,7 +211,7 @@ void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst)
 	pass_on(skb, neigh, v6_gateway);
 }
 
-void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
+static __always_inline void to_neigh6(struct sk_buff *skb, struct dst_entry *dst)
 {
 	const struct in6_addr *nexthop;
 
@@ -213,6 +219,16 @@ void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
 		return;
 	nexthop = rt6_nexthop(dst_rt6_info(dst), &ipv6_hdr(skb)->daddr);
 	pass_on(skb, ip_neigh_gw6(dst->dev, nexthop), false);
+}
+
+void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst)
+{
+	to_neigh4(skb, dst);
+}
+
+void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
+{
+	to_neigh6(skb, dst);
 }
 
 /* Counts a packet of @bytes from the client (@out: to it) and hands it over. */
@@ -226,7 +242,7 @@ void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
 		rlvs_stats_in(stats, bytes);
 	}
 	if (dst->ops->family == AF_INET)
-		rlvs_xmit_neigh4(skb, dst);
+		to_neigh4(skb, dst);
 	else
-		rlvs_xmit_neigh6(skb, dst);
+		to_neigh6(skb, dst);
 }
