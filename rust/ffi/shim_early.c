@@ -12,20 +12,9 @@
 
 #include "shim.h"
 
-/*
- * Adds to a counter of this processor. Softirqs do not interrupt each other, so
- * a plain addition does there; elsewhere it must be one that softirqs can't split.
- */
+/* Adds to a counter of this processor, in one instruction. */
 #define count(stats, member, n)						\
-do {									\
-	struct rlvs_stats __percpu *all =				\
-		(struct rlvs_stats __percpu *)(unsigned long)(stats);	\
-									\
-	if (likely(softirq_count()))					\
-		raw_cpu_ptr(all)->member += (n);			\
-	else								\
-		this_cpu_add(all->member, (n));				\
-} while (0)
+	this_cpu_add(((struct rlvs_stats __percpu *)(unsigned long)(stats))->member, n)
 
 void rlvs_stats_conn(struct rlvs_stats *stats)
 {

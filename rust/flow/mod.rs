@@ -306,13 +306,14 @@ impl<A: Family> Flow<A> {
     /// Changes the state, unless another processor did at the same time.
     #[inline(never)]
     fn enter(&self, old: u8, new: u8, side: Side, now: Jiffies) {
+        // ORDERING: whoever sees the new state, whose time-out may be shorter, sees the time with it.
+        self.stamp.store(now.0, Ordering::Relaxed);
         let swap = self
             .state
-            .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
+            .compare_exchange(old, new, Ordering::Release, Ordering::Relaxed);
         if swap.is_err() {
             return;
         }
-        self.stamp.store(now.0, Ordering::Relaxed);
         if side == Side::Second && old != new && new == State::Close as u8 {
             // The server does not know this connection, whatever its client seems to say.
             self.seen.fetch_and(!CONFIRMED, Ordering::Relaxed);
@@ -329,7 +330,8 @@ impl<A: Family> Flow<A> {
 
     /// How long it may be idle in its present state.
     fn timeout(&self, config: &Config) -> Jiffies {
-        Jiffies::seconds(config.timeout(self.proto, self.state.load(Ordering::Relaxed)))
+        // ORDERING: see `enter`; the stamp is read after.
+        Jiffies::seconds(config.timeout(self.proto, self.state.load(Ordering::Acquire)))
     }
 
     /// How long it has left, if no packet comes; `None`: its time-out has run out.

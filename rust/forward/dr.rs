@@ -4,7 +4,7 @@
 
 use super::{dest_path, earn, local, may_leave, narrowed, stay, touch};
 use crate::datapath::Stack;
-use crate::director::Director;
+use crate::director::{Director, Why};
 use crate::flow::Flow;
 use crate::packet::{rewrite, Context};
 use crate::sys::index::Side;
@@ -20,7 +20,7 @@ pub(crate) fn request<A: Stack>(
     ttl: u8,
     own: bool,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), director.net(), &flow.dest) {
+    let (path, mtu) = match dest_path(packet.rcu(), director.net(), &flow.dest, true) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
@@ -50,6 +50,9 @@ pub(crate) fn request_early<A: Stack>(
     context: &Context<A>,
     (origin, path): (&Origin, &Path),
 ) -> Verdict {
+    if !path.is_next_hop() {
+        return stay(director, packet, Why::Path);
+    }
     let ready = match packet.ready(origin, path, 0, A::HEADER as u32) {
         Ok(ready) => ready,
         Err(why) => return stay(director, packet, why.into()),

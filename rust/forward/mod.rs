@@ -103,8 +103,17 @@ pub(crate) fn request_early<A: Stack>(
 }
 
 /// The way to a destination with its MTU, if it is known and up to date.
-fn known_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Option<(&'a Path, u32)> {
+fn known_path<'a>(
+    rcu: &'a Rcu,
+    net: Net,
+    dest: &'a Dest,
+    next_hop: bool,
+) -> Option<(&'a Path, u32)> {
     let path = dest.path.get(rcu)?;
+    if next_hop && !path.is_next_hop() {
+        // Looked up for another method: a destination's flows keep the one that they began with.
+        return None;
+    }
     // New policies make routes void by themselves, but nothing tells that they are gone.
     if path.is_policed() && !has_policies(net) {
         return None;
@@ -133,15 +142,22 @@ impl NoWay {
 }
 
 /// The way to a destination with its MTU, looked up if need be.
-fn dest_path<'a>(rcu: &'a Rcu, net: Net, dest: &'a Dest) -> Result<(&'a Path, u32), NoWay> {
-    if let Some(known) = known_path(rcu, net, dest) {
+///
+/// With `next_hop` it is for packets that keep their own address (DR).
+fn dest_path<'a>(
+    rcu: &'a Rcu,
+    net: Net,
+    dest: &'a Dest,
+    next_hop: bool,
+) -> Result<(&'a Path, u32), NoWay> {
+    if let Some(known) = known_path(rcu, net, dest, next_hop) {
         return Ok(known);
     }
     let query = Query {
         to: dest.addr,
         from: None,
         hints: Hints::default(),
-        next_hop: u32::from(dest.method()) == fwd::DROUTE,
+        next_hop,
     };
     let path = Path::find(net, query).ok_or(NoWay::Unreachable)?;
     let path = RcuBox::new(path, GFP_ATOMIC).map_err(|_| NoWay::Lost)?;

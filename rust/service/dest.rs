@@ -133,9 +133,11 @@ impl Dest {
         if total >= upper {
             self.load.overloaded.store(true, Ordering::SeqCst);
         }
-        // ORDERING: as in `bind`; another look, for those that ended in between.
+        // ORDERING: as in `bind`; another look, for those that ended in between, and for a user
+        // who took the thresholds away.
         let total = self.load.total.load(Ordering::SeqCst);
-        if total < self.load.relieved.load(Ordering::Relaxed) {
+        let lifted = self.load.upper.load(Ordering::SeqCst) == 0;
+        if lifted || total < self.load.relieved.load(Ordering::Relaxed) {
             self.load.overloaded.store(false, Ordering::SeqCst);
         }
     }
@@ -169,7 +171,8 @@ impl Dest {
             0 => spec.upper.saturating_sub(spec.upper >> 2),
             lower => lower,
         };
-        self.load.upper.store(spec.upper, Ordering::Relaxed);
+        // ORDERING: as in `bind`: before `overloaded`, which whoever saw the old one may set after.
+        self.load.upper.store(spec.upper, Ordering::SeqCst);
         self.load.lower.store(spec.lower, Ordering::Relaxed);
         self.load.relieved.store(relieved, Ordering::Relaxed);
         if spec.upper == 0 {

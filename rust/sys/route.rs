@@ -134,13 +134,20 @@ pub(crate) fn has_policies(net: Net) -> bool {
     unsafe { ffi::rlvs_policed(net.as_ptr()) }
 }
 
+/// Of a path's flags, beside C's: it was asked for as a next hop.
+const NEXT_HOP: u32 = 1 << 31;
+
 impl Path {
     /// Looks up the way; `None`: there is none. Callable from softirqs.
     pub(crate) fn find(net: Net, query: Query) -> Option<Self> {
-        match query.to {
+        let mut path = match query.to {
             IpAddr::V4(to) => Self::find4(net, to, query),
             IpAddr::V6(to) => Self::find6(net, to, query),
+        }?;
+        if query.next_hop {
+            path.flags |= NEXT_HOP;
         }
+        Some(path)
     }
 
     fn find4(net: Net, to: Ipv4Addr, query: Query) -> Option<Self> {
@@ -223,6 +230,12 @@ impl Path {
     #[inline(always)]
     pub(crate) fn is_direct(&self) -> bool {
         self.flags & ffi::RLVS_ROUTE_DIRECT != 0 && !self.is_local()
+    }
+
+    /// Whether it leads to its address whatever a packet's own says (DR).
+    #[inline(always)]
+    pub(crate) fn is_next_hop(&self) -> bool {
+        self.flags & NEXT_HOP != 0
     }
 
     /// Whether its route is for its address alone: what the host has learned about that one, or

@@ -60,6 +60,21 @@ def method(t, family, early):
     equal(client.ask(20_000, 20_000).name, "by NAT", "the old connection")
 
 
+@case("change.method_back.{family}.{early}", family=FAMILIES, early=EARLY)
+def method_back(t, family, early):
+    """An old connection by DR goes on as it began beside new ones by NAT: they do not share the way to a neighbour."""
+    port, rip = t.port(), ADDRESS["rs1"][family]
+    t.serve("rs1", family, "tcp", port, rip, name="by NAT")
+    t.serve("rs1", family, "tcp", port, ADDRESS["vip"][family], name="by DR")
+    t.balance(family, "tcp", port, "dr", rip, port)
+    client = t.client(family, "tcp", port)
+    equal(client.ask().name, "by DR", "before the edit")
+    t.backend.restore("-e" + t.target(family, "tcp", port, "nat", rip, port)[2:])
+    for _ in range(2):
+        equal(t.client(family, "tcp", port).ask(20_000, 20_000).name, "by NAT", "a new connection")
+        equal(client.ask(20_000, 20_000).name, "by DR", "the old connection")
+
+
 def remove(t, ends, line):
     """Remove something with `line` while a flow runs: no packet of the flow passes any more."""
     flow = ends.flow().open()
