@@ -189,7 +189,7 @@ fn narrowed<A: Stack>(
     ends: impl FnOnce() -> Ends,
 ) -> u32 {
     // Nobody can be told of less than the smallest MTU.
-    if !packet.is_policed() || packet.len() <= least_mtu(A::V6) {
+    if packet.len() <= least_mtu(A::V6) || !packet.is_policed() {
         return mtu;
     }
     let left = packet.policed_mtu(path, &ends());

@@ -255,9 +255,12 @@ impl<'a> Packet<'a> {
     }
 
     /// Whether a card has put it together out of several, which only this host can take.
+    #[inline(always)]
     pub(crate) fn is_merged(&self) -> bool {
+        // Such a one never lies in one piece.
+        let whole = self.bytes().len() == self.len() as usize;
         // SAFETY: Valid by the invariant.
-        unsafe { ffi::rlvs_skb_is_merged(self.raw()) }
+        !whole && unsafe { ffi::rlvs_skb_is_merged(self.raw()) }
     }
 
     /// Computes a checksum that was left to the device; false: no memory.
