@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 # The one way in: `make help` lists what can be done here. Kbuild is the kernel's side of it.
 
-# KDIR   a prepared kernel tree with Rust metadata: build the module on this machine, against it
-# T      a pattern: run only the guest's test cases that match
-# APPEND more words for the stock kernel's command line in `make test`, such as preempt=full
-# CASE   a pattern: measure only the cases that match, such as 'hot/nat'
-# KREL   the kernel that `make install` installs for
+# KDIR     a prepared kernel tree with Rust metadata: build the module on this machine, against it
+# T        a pattern: run only the guest's test cases that match
+# APPEND   more words for the stock kernel's command line in `make test`, such as preempt=full
+# FLAVOUR  rt: the distribution's real-time kernel instead of its usual one, for `make test`, `run`, `shell`
+# CASE     a pattern: measure only the cases that match, such as 'hot/nat'
+# KREL     the kernel that `make install` installs for
 KDIR ?=
 T ?=
+FLAVOUR ?=
 KREL ?= $(shell uname -r)
+
+# What is made for another flavour ends in its name.
+export FLAVOUR
+debug bench: override FLAVOUR :=
+SUFFIX := $(addprefix -,$(FLAVOUR))
 
 .DEFAULT_GOAL := all
 .PHONY: help setup all module tool run shell test check debug install clean bench
@@ -18,6 +25,7 @@ help:
 	@echo 'make run          see it work: boot that kernel in QEMU, balance HTTP in all ways, check who answered'
 	@echo 'make shell        the same machine with a prompt in it'
 	@echo 'make test         checks, host tests and guest tests; make test T=PATTERN: matching guest tests only'
+	@echo '                  make test FLAVOUR=rt T=PATTERN: the same on the real-time kernel, which is got when asked for'
 	@echo 'make check        formatting, lints, warnings, house rules'
 	@echo 'make debug        all guest tests in a User-Mode Linux kernel that checks locks, RCU and memory; make debug T=PATTERN'
 	@echo 'make setup        get what all of these need, once; make setup REFRESH=1: newest kernel, anew'
@@ -39,7 +47,7 @@ all: module tool
 module:
 	@qemu/setup.sh --quiet
 	@qemu/kbuild module modules
-	@cp -u build/module/rlvs.ko build/rlvs.ko
+	@cp -u build/module$(SUFFIX)/rlvs.ko build/rlvs$(SUFFIX).ko
 
 tool:
 	@qemu/setup.sh --quiet

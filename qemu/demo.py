@@ -14,7 +14,7 @@ import sys
 import topology
 from topology import back, inside, run, virtual
 
-MODULE = "/src/build/rlvs.ko"
+MODULE = f"/src/build/rlvs{'-rt' * ('-rt-' in os.uname().release)}.ko"
 TOOL = "/src/build/rlvsadm"
 REQUESTS = 12
 METHODS = {"NAT": "-m", "DR": "-g", "TUN": "-i", "FULLNAT": "--fullnat"}

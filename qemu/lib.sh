@@ -12,6 +12,9 @@ CACHE=${RLVS_CACHE:-${HOME:-/root}/.cache/rlvs}
 ROOT=${RLVS_ROOT:-$CACHE/root}
 # What setup leaves inside the root: stamps, the kernel's release, the initramfs.
 MARKS=$ROOT/.rlvs
+# Another flavour of the stock kernel, such as rt, if that is asked for; its marks and results end in this.
+FLAVOUR=${FLAVOUR:-}
+SUFFIX=${FLAVOUR:+-$FLAVOUR}
 
 # Ends the script with one line of explanation.
 die() {
@@ -19,9 +22,9 @@ die() {
 	exit 1
 }
 
-# Prints the stock kernel's release, such as 7.3.4+deb13-amd64.
+# Prints the release of the stock kernel or its flavour, such as 7.3.4+deb13-amd64.
 kernel_release() {
-	cat "$MARKS/kernel" 2>/dev/null || die "not set up yet; run 'make setup'"
+	cat "$MARKS/kernel$SUFFIX" 2>/dev/null || die "not set up yet; run 'make setup'"
 }
 
 # Holds the cache until the script and its children end: "shared" to use it,

@@ -3,6 +3,7 @@
 # Brings the machine to where everything else works: host packages, Debian root, kernel, downloads.
 #
 # usage: setup.sh [--quiet]     REFRESH=1 makes the root anew, with the newest kernel.
+#                               FLAVOUR=rt adds that flavour of the kernel.
 #
 # Every step has a stamp, keyed by what the step is made from and written last,
 # so an interrupted setup is taken up again where it stopped.
@@ -74,6 +75,7 @@ host_packages() {
 root_key() { key_of "$PROJECT"/qemu/{packages,root.sh}; }
 metadata_key() { key_of "$PROJECT/qemu/metadata.sh"; }
 initramfs_key() { key_of "$PROJECT"/qemu/{initramfs.sh,init}; }
+flavour_key() { key_of "$PROJECT"/qemu/flavour.sh; }
 crates_key() { key_of <(crate_locks | xargs -r cat); }
 
 crate_locks() {
@@ -82,8 +84,9 @@ crate_locks() {
 
 complete() {
 	stamped "$MARKS/base" "$(root_key)" &&
-		stamped "$MARKS/metadata" "$(metadata_key)" &&
-		stamped "$MARKS/initramfs" "$(initramfs_key)" &&
+		{ [ -z "$FLAVOUR" ] || stamped "$MARKS/flavour$SUFFIX" "$(flavour_key)"; } &&
+		stamped "$MARKS/metadata$SUFFIX" "$(metadata_key)" &&
+		stamped "$MARKS/initramfs$SUFFIX" "$(initramfs_key)" &&
 		stamped "$CACHE/crates" "$(crates_key)"
 }
 
@@ -107,16 +110,23 @@ root() {
 	swap_root
 }
 
+# Its packages go into the root as it is; other than the root's they are taken up again if interrupted.
+flavour() {
+	rm -f "$MARKS"/{flavour,metadata,initramfs}"$SUFFIX"
+	step "the kernel's flavour $FLAVOUR" "$PROJECT/qemu/flavour.sh"
+	flavour_key > "$MARKS/flavour$SUFFIX"
+}
+
 metadata() {
-	rm -f "$MARKS/metadata"
+	rm -f "$MARKS/metadata$SUFFIX"
 	step "Rust metadata of $(kernel_release)" \
 		"$PROJECT/qemu/enter" /src/qemu/metadata.sh "$(kernel_release)"
-	metadata_key > "$MARKS/metadata"
+	metadata_key > "$MARKS/metadata$SUFFIX"
 }
 
 initramfs() {
-	step "initramfs" "$PROJECT/qemu/enter" /src/qemu/initramfs.sh "$(kernel_release)" /.rlvs/initramfs.img
-	initramfs_key > "$MARKS/initramfs"
+	step "initramfs" "$PROJECT/qemu/enter" /src/qemu/initramfs.sh "$(kernel_release)" "/.rlvs/initramfs$SUFFIX.img"
+	initramfs_key > "$MARKS/initramfs$SUFFIX"
 }
 
 fetch_crates() {
@@ -142,7 +152,8 @@ lock_cache exclusive
 start=$SECONDS
 host_packages
 if [ -n "${REFRESH:-}" ] || ! stamped "$MARKS/base" "$(root_key)"; then root; fi
-stamped "$MARKS/metadata" "$(metadata_key)" || metadata
-stamped "$MARKS/initramfs" "$(initramfs_key)" || initramfs
+[ -z "$FLAVOUR" ] || stamped "$MARKS/flavour$SUFFIX" "$(flavour_key)" || flavour
+stamped "$MARKS/metadata$SUFFIX" "$(metadata_key)" || metadata
+stamped "$MARKS/initramfs$SUFFIX" "$(initramfs_key)" || initramfs
 stamped "$CACHE/crates" "$(crates_key)" || crates
 echo "setup: ready in $((SECONDS - start)) s; kernel $(kernel_release), root $ROOT"

@@ -3,7 +3,8 @@
 # Runs all tests: checks, host tests, guest tests; the last line is the sum of what passed and failed.
 #
 # usage: test.sh [PATTERN]     With a pattern, only the guest's test cases that match. APPEND in the environment is for the
-#                              stock kernel's command line, such as preempt=full.
+#                              stock kernel's command line, such as preempt=full. With FLAVOUR=rt only the guest's cases
+#                              run, on that flavour of the kernel.
 #
 # What runs in guests runs at the same time; the output comes part by part, and is in build/test/PART.log.
 
@@ -84,6 +85,11 @@ guest() {
 	begin "$name" qemu/run --name "$name" --time 4800 --append "${APPEND:-}" python3 /src/tests/guest/run.py "$@"
 }
 
+# Prints where the modules for the kernel's flavour are; nothing if it is none, since that is the default.
+modules() {
+	[ -z "$FLAVOUR" ] || echo "--module /src/build/rlvs$SUFFIX.ko --receive /src/build/receive$SUFFIX/rlvs_receive.ko"
+}
+
 # Prints the lines of all parts that a sed script makes something of; in it, PART is the part's name.
 pick() {
 	local name
@@ -92,7 +98,7 @@ pick() {
 	done
 }
 
-if [ $# = 0 ]; then
+if [ $# = 0 ] && [ -z "$FLAVOUR" ]; then
 	part check qemu/check.sh
 	part host qemu/enter cargo test --locked --manifest-path tests/host/Cargo.toml
 	part tool qemu/enter cargo test --locked --manifest-path tools/rlvsadm/Cargo.toml
@@ -106,8 +112,10 @@ if [ $# = 0 ]; then
 		finish "$name"
 	done
 else
-	guest guest "$@"
-	finish guest
+	[ $# -gt 0 ] || set -- --kernel stock
+	# shellcheck disable=SC2046 # a list of words
+	guest "guest$SUFFIX" $(modules) "$@"
+	finish "guest$SUFFIX"
 fi
 
 echo "--- slowest"
