@@ -64,6 +64,12 @@ line no 'rlvs: loading out-of-tree module taints kernel.'
 expect "the command's output and status come back" 42 '^said so$' bash -c 'echo said so; exit 42'
 expect "a warning of the kernel fails the run" 1 'the kernel complained' \
 	bash -c 'echo "WARNING: CPU: 0 PID: 1 at planted" > /dev/kmsg'
+# More than a pipe holds.
+# shellcheck disable=SC2016 # the guest's shell expands it
+expect "a warning with a long log behind it fails the run" 1 'the kernel complained' bash -c '
+	echo on > /proc/sys/kernel/printk_devkmsg
+	echo "WARNING: CPU: 0 PID: 1 at planted" > /dev/kmsg
+	for n in {1..2000}; do echo "line $n of those behind it, which are of no interest to anybody" > /dev/kmsg; done'
 expect "a panic fails the run" 1 'the kernel complained' bash -c 'echo c > /proc/sysrq-trigger'
 expect "a guest that goes off early fails the run" 1 'before its last line' busybox poweroff -f
 expect "a guest that hangs fails the run" 1 'not done after 15 s' --time 15 sleep 1000
