@@ -18,7 +18,7 @@ class Visit:
 
     def __init__(self, sock, address):
         self.sock, self.begin = sock, time.monotonic()
-        self.fate, self.open, self.asked, self.due = None, None, 0, None
+        self.fate, self.open, self.asked, self.due, self.error = None, None, 0, None, None
         self.inbox = b""
         sock.setblocking(False)
         sock.connect_ex(address)
@@ -45,8 +45,8 @@ class Visit:
                 self.due = time.monotonic() + PAUSE
         except BlockingIOError:
             pass
-        except OSError:
-            self.end()
+        except OSError as error:
+            self.end(error=error)
 
     def ask(self):
         """Send a request."""
@@ -62,12 +62,13 @@ class Visit:
                 else:
                     self.ask()
             elif now > self.begin + HANG:
-                self.end()
-        except OSError:
-            self.end()
+                self.end(error="no end")
+        except OSError as error:
+            self.end(error=error)
 
-    def end(self, fate=None):
+    def end(self, fate=None, error=None):
         """Close it."""
+        self.error = error and f"{error} after {time.monotonic() - self.begin:.1f} s"
         self.fate = fate or ("broken" if self.open else "failed")
         self.sock.close()
 
@@ -114,6 +115,10 @@ class Visits:
         for visit in self.all:
             found[visit.fate] += 1
         return found
+
+    def errors(self):
+        """Why they failed or broke."""
+        return sorted({visit.error for visit in self.all if visit.error})
 
     def slowest(self):
         """Seconds until the slowest that opened stood open."""

@@ -476,7 +476,7 @@ def flood(t, method, family, early):
     strangers.stop()
     fates = visits.fates()
     print(f"    {strangers.sent} SYNs in {took:.1f} s to a table of {most}; {fates}, the slowest stood open after "
-          f"{visits.slowest():.2f} s")
+          f"{visits.slowest():.2f} s", *visits.errors())
     equal(fates["broken"], 0, "established connections that broke")
     between(fates["done"], visitors * 99 // 100, visitors, "connections that came in")
     check(t.backend.live() <= most, f"{t.backend.live()} connections")
