@@ -130,22 +130,39 @@ impl<T: Entry> Index<T> {
 
     /// Takes a node out whose keys are known.
     pub(super) fn unlink(&self, rcu: &Rcu, node: NonNull<Node<T>>, keys: &Keys<T>) -> bool {
-        let &Keys { hash1, hash2, .. } = keys;
-        let Some(locks) = self.locks.get() else {
+        let first = (keys.hash1, pack(node, Side::First, keys.hash1));
+        let hash2 = keys.second.as_ref().map(|_| keys.hash2);
+        if !self.take_out(rcu, node, first, hash2) {
             return false;
-        };
-        {
-            let _locked = locks.lock(hash1, hash2);
-            if !self.clear(rcu, hash1, pack(node, Side::First, hash1)) {
-                return false;
-            }
-            if keys.second.is_some() {
-                self.clear(rcu, hash2, pack(node, Side::Second, hash2));
-            }
         }
         let mut gone = Gone::new();
         gone.add(node, keys.words());
         self.bury(&gone);
+        true
+    }
+
+    /// Clears the entries of a node, of which the first is told by its hash and word, the
+    /// second by its hash; false if somebody else did.
+    ///
+    /// Of a hash only what says the bucket counts. There are no more locks than buckets, so
+    /// that it tells the lock too.
+    pub(super) fn take_out(
+        &self,
+        rcu: &Rcu,
+        node: NonNull<Node<T>>,
+        (hash1, word): (u64, u64),
+        hash2: Option<u64>,
+    ) -> bool {
+        let Some(locks) = self.locks.get() else {
+            return false;
+        };
+        let _locked = locks.lock(hash1, hash2.unwrap_or(hash1));
+        if !self.clear(rcu, hash1, word) {
+            return false;
+        }
+        if let Some(hash2) = hash2 {
+            self.clear(rcu, hash2, pack(node, Side::Second, hash2));
+        }
         true
     }
 
@@ -157,7 +174,7 @@ impl<T: Entry> Index<T> {
     }
 
     /// Clears `word`, wherever it stands; its bucket is locked.
-    pub(super) fn clear(&self, rcu: &Rcu, hash: u64, word: u64) -> bool {
+    fn clear(&self, rcu: &Rcu, hash: u64, word: u64) -> bool {
         let mut table = self.table(rcu);
         loop {
             if let Some(slot) = table.line(hash).find(word) {

@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering;
 use super::due::{take, Quarter, TOGETHER};
 use super::end::{announce, Gone};
 use super::table::{for_each_word, Table};
-use super::{node, pack, side, Entry, Index, Node, Side};
+use super::{node, side, Entry, Index, Node, Side};
 use crate::sys::prefetch::prefetch;
 use crate::sys::rcu::Rcu;
 use crate::sys::time::Jiffies;
@@ -132,7 +132,7 @@ impl<T: Entry> Index<T> {
                 match judge.left(unsafe { &(*node.as_ptr()).value }) {
                     Some(left) => least = Some(least.map_or(left, |least| least.min(left))),
                     None if over.push((node, word, bucket)) => {
-                        self.end(rcu, table, &over, judge);
+                        self.end(rcu, &over, judge);
                         over = Few::new();
                     }
                     None => {}
@@ -142,12 +142,12 @@ impl<T: Entry> Index<T> {
                 table.hints.note(bucket, least);
             }
         }
-        self.end(rcu, table, &over, judge);
+        self.end(rcu, &over, judge);
     }
 
-    /// Takes a batch of objects of `table` out. Nothing leaves the table for another one
-    /// meanwhile: whoever looks is the one who resizes.
-    fn end(&self, rcu: &Rcu, table: &Table, over: &Few<Over<T>, ENDS>, judge: &impl Judge<T>) {
+    /// Takes a batch of objects out. None leaves its table for another one meanwhile: whoever
+    /// looks is the one who resizes. So a bucket's number does for the hash that led to it.
+    fn end(&self, rcu: &Rcu, over: &Few<Over<T>, ENDS>, judge: &impl Judge<T>) {
         // SAFETY: By the index's invariant live nodes, which the token keeps so.
         let value = |node: NonNull<Node<T>>| unsafe { &(*node.as_ptr()).value };
         let newest = self.newest(rcu);
@@ -162,7 +162,7 @@ impl<T: Entry> Index<T> {
         }
         let mut gone = Gone::new();
         for ((node, word, bucket), hash2) in Iterator::zip(over.iter(), seconds.iter()) {
-            if self.take_out(rcu, table, (node, word, bucket), hash2) {
+            if self.take_out(rcu, node, (bucket as u64, word), hash2) {
                 gone.add(node, 1 + usize::from(hash2.is_some()));
                 judge.removed(value(node));
             }
@@ -171,30 +171,6 @@ impl<T: Entry> Index<T> {
             judge.fewer(gone.nodes);
             self.bury(&gone);
         }
-    }
-
-    /// Clears both entries of an object of `table`; false if somebody else did.
-    fn take_out(
-        &self,
-        rcu: &Rcu,
-        table: &Table,
-        (node, word, bucket): Over<T>,
-        hash2: Option<u64>,
-    ) -> bool {
-        let Some(locks) = self.locks.get() else {
-            return false;
-        };
-        // There are no more locks than buckets, so that both tell the same lock.
-        let hash1 = bucket as u64;
-        let _locked = locks.lock(hash1, hash2.unwrap_or(hash1));
-        let Some(slot) = table.line(hash1).find(word) else {
-            return false;
-        };
-        slot.store(0, Ordering::Release);
-        if let Some(hash2) = hash2 {
-            self.clear(rcu, hash2, pack(node, Side::Second, hash2));
-        }
-        true
     }
 }
 
