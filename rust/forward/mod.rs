@@ -143,13 +143,14 @@ impl NoWay {
 
 /// The way to a destination with its MTU, looked up if need be.
 ///
-/// With `next_hop` it is for packets that keep their own address (DR).
-fn dest_path<'a>(
+/// The packets of DR keep their own address, and want the next hop for it.
+fn dest_path<'a, A: Stack>(
     rcu: &'a Rcu,
     net: Net,
-    dest: &'a Dest,
-    next_hop: bool,
+    flow: &'a Flow<A>,
 ) -> Result<(&'a Path, u32), NoWay> {
+    let dest: &Dest = &flow.dest;
+    let next_hop = u32::from(flow.method) == fwd::DROUTE;
     if let Some(known) = known_path(rcu, net, dest, next_hop) {
         return Ok(known);
     }

@@ -57,7 +57,7 @@ pub(crate) fn request<A: Stack>(
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), director.net(), &flow.dest, false) {
+    let (path, mtu) = match dest_path(packet.rcu(), director.net(), flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
@@ -289,7 +289,7 @@ pub(crate) fn error_to_server<A: Stack>(
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    let Ok((path, _)) = dest_path(packet.rcu(), director.net(), &flow.dest, false) else {
+    let Ok((path, _)) = dest_path(packet.rcu(), director.net(), flow) else {
         return packet.drop();
     };
     // The real server knows the client by the local address, if there is one.

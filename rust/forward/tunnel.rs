@@ -35,7 +35,7 @@ pub(crate) fn request<A: Stack>(
     ttl: u8,
     own: bool,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), director.net(), &flow.dest, false) {
+    let (path, mtu) = match dest_path(packet.rcu(), director.net(), flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
