@@ -168,8 +168,7 @@ u32 rlvs_early_ready(struct sk_buff *skb, const struct rlvs_origin *origin,
 		     struct dst_entry *dst, u32 cookie, u32 spare, u32 len);
 void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
 		     struct rlvs_stats *stats, u32 bytes, bool out);
-void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst);
-void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst);
+void rlvs_xmit_neigh(struct sk_buff *skb, struct dst_entry *dst);
 
 /* shim_xfrm.c: IPsec's policies */
 

@@ -210,14 +210,17 @@ static __always_inline void to_neigh6(struct sk_buff *skb, struct dst_entry *dst
 	pass_on(skb, ip_neigh_gw6(dst->dev, nexthop), false);
 }
 
-void rlvs_xmit_neigh4(struct sk_buff *skb, struct dst_entry *dst)
+static __always_inline void to_neigh(struct sk_buff *skb, struct dst_entry *dst)
 {
-	to_neigh4(skb, dst);
+	if (dst->ops->family == AF_INET)
+		to_neigh4(skb, dst);
+	else
+		to_neigh6(skb, dst);
 }
 
-void rlvs_xmit_neigh6(struct sk_buff *skb, struct dst_entry *dst)
+void rlvs_xmit_neigh(struct sk_buff *skb, struct dst_entry *dst)
 {
-	to_neigh6(skb, dst);
+	to_neigh(skb, dst);
 }
 
 /* Counts a packet of @bytes from the client (@out: to it) and hands it over. */
@@ -230,8 +233,5 @@ void rlvs_early_send(struct sk_buff *skb, struct dst_entry *dst,
 	} else {
 		rlvs_stats_in(stats, bytes);
 	}
-	if (dst->ops->family == AF_INET)
-		to_neigh4(skb, dst);
-	else
-		to_neigh6(skb, dst);
+	to_neigh(skb, dst);
 }

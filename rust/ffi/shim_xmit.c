@@ -38,6 +38,12 @@ static __always_inline bool alone(const struct nf_hook_entries *entries, unsigne
 	return false;
 }
 
+static __always_inline const struct nf_hook_entries *entries_of(const struct net *net, bool v6,
+								unsigned int hook)
+{
+	return rcu_dereference((v6 ? net->nf.hooks_ipv6 : net->nf.hooks_ipv4)[hook]);
+}
+
 /*
  * Nobody but rlvs is in LOCAL_OUT, and rlvs has seen the packet. The reassembly of
  * fragments has a hook there too while it is on, which only looks for those.
@@ -54,15 +60,13 @@ static __always_inline bool quiet(const struct net *net, bool v6)
 	if (v6)
 		defrag = READ_ONCE(net->nf.defrag_ipv6_users);
 #endif
-	return alone(rcu_dereference((v6 ? net->nf.hooks_ipv6 : net->nf.hooks_ipv4)[NF_INET_LOCAL_OUT]),
-		     defrag);
+	return alone(entries_of(net, v6, NF_INET_LOCAL_OUT), defrag);
 }
 
 /* Nobody but rlvs is in POST_ROUTING either. */
 static __always_inline bool unobserved(const struct net *net, bool v6)
 {
-	return alone(rcu_dereference((v6 ? net->nf.hooks_ipv6 : net->nf.hooks_ipv4)[NF_INET_POST_ROUTING]),
-		     0) && quiet(net, v6);
+	return alone(entries_of(net, v6, NF_INET_POST_ROUTING), 0) && quiet(net, v6);
 }
 
 /*
@@ -84,10 +88,7 @@ bool rlvs_xmit_is_straight(struct net *net, const struct sk_buff *skb,
 void rlvs_xmit_straight(struct sk_buff *skb, struct dst_entry *dst)
 {
 	nf_reset_ct(skb);
-	if (dst->ops->family == AF_INET6)
-		rlvs_xmit_neigh6(skb, dst);
-	else
-		rlvs_xmit_neigh4(skb, dst);
+	rlvs_xmit_neigh(skb, dst);
 }
 
 /* A packet of the host itself has no device yet, and some that take it from here want one. */
