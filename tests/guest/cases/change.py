@@ -46,33 +46,20 @@ def drain(t, method, family, early):
     equal(set(names(t, family, "tcp", vport)), {"rs1", "rs2"}, "servers after the weight is back")
 
 
-@case("change.method.{family}.{early}", family=FAMILIES, early=EARLY)
-def method(t, family, early):
-    """Another forwarding method is for new connections; the old one goes on as it began."""
+@case("change.method.{family}.{early}", family=FAMILIES, early=EARLY, first=("nat",), then=("dr",))
+@case("change.method_back.{family}.{early}", family=FAMILIES, early=EARLY, first=("dr",), then=("nat",))
+def method(t, family, early, first, then):
+    """Another forwarding method is for new connections; old ones go on beside them as they began."""
     port, rip = t.port(), ADDRESS["rs1"][family]
-    t.serve("rs1", family, "tcp", port, rip, name="by NAT")
-    t.serve("rs1", family, "tcp", port, ADDRESS["vip"][family], name="by DR")
-    t.balance(family, "tcp", port, "nat", rip, port)
+    t.serve("rs1", family, "tcp", port, rip, name="nat")
+    t.serve("rs1", family, "tcp", port, ADDRESS["vip"][family], name="dr")
+    t.balance(family, "tcp", port, first, rip, port)
     client = t.client(family, "tcp", port)
-    equal(client.ask().name, "by NAT", "before the edit")
-    t.backend.restore("-e" + t.target(family, "tcp", port, "dr", rip, port)[2:])
-    equal(t.client(family, "tcp", port).ask(20_000, 20_000).name, "by DR", "a new connection")
-    equal(client.ask(20_000, 20_000).name, "by NAT", "the old connection")
-
-
-@case("change.method_back.{family}.{early}", family=FAMILIES, early=EARLY)
-def method_back(t, family, early):
-    """An old connection by DR goes on as it began beside new ones by NAT: they do not share the way to a neighbour."""
-    port, rip = t.port(), ADDRESS["rs1"][family]
-    t.serve("rs1", family, "tcp", port, rip, name="by NAT")
-    t.serve("rs1", family, "tcp", port, ADDRESS["vip"][family], name="by DR")
-    t.balance(family, "tcp", port, "dr", rip, port)
-    client = t.client(family, "tcp", port)
-    equal(client.ask().name, "by DR", "before the edit")
-    t.backend.restore("-e" + t.target(family, "tcp", port, "nat", rip, port)[2:])
+    equal(client.ask().name, first, "before the edit")
+    t.backend.restore("-e" + t.target(family, "tcp", port, then, rip, port)[2:])
     for _ in range(2):
-        equal(t.client(family, "tcp", port).ask(20_000, 20_000).name, "by NAT", "a new connection")
-        equal(client.ask(20_000, 20_000).name, "by DR", "the old connection")
+        equal(t.client(family, "tcp", port).ask(20_000, 20_000).name, then, "a new connection")
+        equal(client.ask(20_000, 20_000).name, first, "the old connection")
 
 
 def remove(t, ends, line):
