@@ -164,7 +164,7 @@ def expire(case, out):
     for name in case.balancers:
         with lab.prepared(case) as rooms:
             systems.timeouts(name, rooms[name], EXPIRY_SECONDS, EXPIRY_SECONDS)
-            person = next(p for p in lab.contestants(case, rooms) if p.name == name)
+            person = lab.contestant(case, rooms, name)
             person.sample(flows=COLD_FLOWS, count=COLD_FLOWS)
             # Until the tables have grown: that belongs to the flows' beginnings.
             time.sleep(EXPIRY_SECONDS / 2)
@@ -206,7 +206,7 @@ def growth(case, out):
 def grown(case):
     """One round of growth."""
     with lab.prepared(case) as rooms:
-        person = next(p for p in lab.contestants(case, rooms) if p.name == "rlvs")
+        person = lab.contestant(case, rooms, "rlvs")
         person.where.sysctl("net/rlvs/conn_max", 2 * GROWTH_FLOWS)
         before = memory.snapshot()
         result = person.sample(flows=GROWTH_FLOWS, count=GROWTH_FLOWS, each=1)
@@ -219,7 +219,7 @@ def upkeep(case, out):
     """Ten million flows: what it takes to have them, to end one, and how long after its time one is still there."""
     with lab.prepared(case) as rooms:
         room = rooms["rlvs"]
-        person = next(p for p in lab.contestants(case, rooms) if p.name == "rlvs")
+        person = lab.contestant(case, rooms, "rlvs")
         room.sysctl("net/rlvs/conn_max", 2 * GROWTH_FLOWS)
         systems.timeouts("rlvs", room, UPKEEP_SECONDS, UPKEEP_SECONDS)
         idle = share()

@@ -105,6 +105,11 @@ def contestants(case, rooms, **more):
     return result
 
 
+def contestant(case, rooms, name):
+    """The one of that name."""
+    return next(person for person in contestants(case, rooms) if person.name == name)
+
+
 def open_flows(contestant, flows, proto):
     """Make flows known, as if their connections had been opened."""
     for flags in (SYN, ACK) if proto == "tcp" else (ACK, ACK):
