@@ -25,7 +25,7 @@ impl<A: Family> FlowTable<A> {
         self.0.open()
     }
 
-    /// Takes a flow in and counts it at its destination.
+    /// Takes a flow in.
     #[inline(always)]
     pub(crate) fn insert<'a>(
         &'a self,
@@ -38,14 +38,9 @@ impl<A: Family> FlowTable<A> {
             proto::TCP => NOTED,
             _ => flow.timeout(config),
         };
-        let dest = flow.dest.clone();
-        dest.bind();
-        let result = self.0.insert(rcu, flow, span);
-        match result {
-            Ok(_) => self.1.add(),
-            Err(_) => dest.unbind(),
-        }
-        result
+        let flow = self.0.insert(rcu, flow, span)?;
+        self.1.add();
+        Ok(flow)
     }
 
     /// A packet of a flow was noted: if its state is another one now it may end sooner.

@@ -3,6 +3,7 @@
 //! Flows: the connections that are known, and their table.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -44,8 +45,34 @@ const ENDED: u8 = u8::MAX;
 
 /// An address family, with the memory and table of its flows.
 pub(crate) trait Family: Addr {
+    /// What a flow has room for besides: nothing, or the hash of its second key.
+    type Kept: Kept;
     /// Where the family's flows come from.
     fn pool() -> &'static FlowPool<Self>;
+}
+
+/// Room for a hash, or none.
+pub(crate) trait Kept: Copy + Default + Send + Sync + 'static {
+    fn new(hash: u64) -> Self;
+    fn get(self) -> Option<u64>;
+}
+
+impl Kept for () {
+    fn new(_: u64) {}
+
+    fn get(self) -> Option<u64> {
+        None
+    }
+}
+
+impl Kept for Option<NonZeroU64> {
+    fn new(hash: u64) -> Self {
+        NonZeroU64::new(hash)
+    }
+
+    fn get(self) -> Option<u64> {
+        self.map(NonZeroU64::get)
+    }
 }
 
 /// Where flows come from.
@@ -55,12 +82,16 @@ static FLOWS4: FlowPool<Ipv4Addr> = Pool::new();
 static FLOWS6: FlowPool<Ipv6Addr> = Pool::new();
 
 impl Family for Ipv4Addr {
+    type Kept = ();
+
     fn pool() -> &'static FlowPool<Self> {
         &FLOWS4
     }
 }
 
 impl Family for Ipv6Addr {
+    type Kept = Option<NonZeroU64>;
+
     fn pool() -> &'static FlowPool<Self> {
         &FLOWS6
     }
@@ -78,9 +109,12 @@ pub(crate) struct Key<A> {
 /// A known connection.
 ///
 /// Its first key is the client's packet at the director, its second, for NAT and FULLNAT,
-/// the real server's answer. With the index's link an IPv4 flow fills one cache line.
+/// the real server's answer. With the index's link an IPv4 flow fills one cache line, an IPv6
+/// flow two, of which the second has all that its end needs.
+///
+/// As long as it has not ended it counts at its destination.
 #[repr(C)]
-pub(crate) struct Flow<A> {
+pub(crate) struct Flow<A: Family> {
     /// Client to virtual service.
     pub(crate) request: Tuple<A>,
     /// Real server to client, or to the local address (FULLNAT).
@@ -99,6 +133,7 @@ pub(crate) struct Flow<A> {
     pub(crate) dest: Arc<Dest>,
     /// What few flows have.
     extra: Option<KBox<Extra>>,
+    kept: A::Kept,
 }
 
 /// What few flows have.
@@ -171,6 +206,16 @@ impl<A: Family> Entry for Flow<A> {
         A::hash(&key.tuple, key.proto, seed)
     }
 
+    fn second_hash(&self, seed: &folded::Key) -> Option<u64> {
+        let hash = || A::hash(&self.reply, self.proto, seed);
+        self.translates()
+            .then(|| self.kept.get().unwrap_or_else(hash))
+    }
+
+    fn keep(&mut self, hash: u64) {
+        self.kept = A::Kept::new(hash);
+    }
+
     fn pool() -> &'static Pool<Node<Self>> {
         A::pool()
     }
@@ -188,6 +233,7 @@ impl<A: Family> Flow<A> {
         method: u8,
         extra: Option<KBox<Extra>>,
     ) -> Self {
+        dest.bind();
         Self {
             request: key.tuple,
             reply,
@@ -199,6 +245,7 @@ impl<A: Family> Flow<A> {
             tickets: Default::default(),
             dest,
             extra,
+            kept: A::Kept::default(),
         }
     }
 
@@ -446,7 +493,7 @@ impl<A: Family> Flow<A> {
     }
 }
 
-impl<A> Flow<A> {
+impl<A: Family> Flow<A> {
     /// Gives the local port back where it came from, the first time only.
     fn give_port(&self) {
         if let Some(extra) = &self.extra {
@@ -458,10 +505,13 @@ impl<A> Flow<A> {
     }
 }
 
-impl<A> Drop for Flow<A> {
+impl<A: Family> Drop for Flow<A> {
     /// It may never have been in the table, or go with it.
     fn drop(&mut self) {
         self.give_port();
+        if *self.state.get_mut() != ENDED {
+            self.dest.unbind();
+        }
     }
 }
 

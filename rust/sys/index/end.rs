@@ -301,15 +301,8 @@ impl<T: Entry> Drop for Index<T> {
     }
 }
 
-/// Asks for all of a node.
-pub(super) fn announce<T>(node: *const Node<T>) {
-    for at in (0..size_of::<Node<T>>()).step_by(LINE) {
-        prefetch(node.cast::<u8>().wrapping_add(at));
-    }
-}
-
-/// Asks for the part of a node that is wanted when it is freed, which is behind its value's keys.
-fn announce_end<T>(node: *const Node<T>) {
+/// Asks for the part of a node that is wanted when it ends, which is behind its value's keys.
+pub(super) fn announce_end<T>(node: *const Node<T>) {
     let at = size_of::<Node<T>>().saturating_sub(LINE);
     prefetch(node.cast::<u8>().wrapping_add(at));
 }

@@ -195,6 +195,9 @@ impl<T: Entry> Index<T> {
     pub(super) unsafe fn hash_of(&self, word: u64) -> Option<u64> {
         // SAFETY: A node stays live while its entry is linked and locked, and for a grace period.
         let value = unsafe { &(*node::<T>(word)).value };
-        Some(T::hash(&value.key(side(word))?, &self.seed))
+        match side(word) {
+            Side::First => Some(T::hash(&value.key(Side::First)?, &self.seed)),
+            Side::Second => value.second_hash(&self.seed),
+        }
     }
 }

@@ -80,6 +80,10 @@ pub(crate) trait Entry: Send + Sync + 'static {
     fn matches(&self, side: Side, key: &Self::Key) -> bool;
     /// A hash that nobody without `seed` can steer.
     fn hash(key: &Self::Key, seed: &Self::Seed) -> u64;
+    /// The hash of the second key, if there is one.
+    fn second_hash(&self, seed: &Self::Seed) -> Option<u64>;
+    /// Keeps that hash, if there is room for it. It is told once, before anybody sees the object.
+    fn keep(&mut self, hash: u64);
     /// Where the objects' memory comes from.
     fn pool() -> &'static Pool<Node<Self>>
     where
@@ -300,11 +304,12 @@ impl<T: Entry> Index<T> {
     pub(crate) fn insert<'a>(
         &'a self,
         rcu: &'a Rcu,
-        value: T,
+        mut value: T,
         span: Jiffies,
     ) -> Result<&'a T, Refused> {
         let locks = self.locks.get().ok_or(Refused::NoMemory)?;
         let keys = self.keys(&value).ok_or(Refused::Exists)?;
+        value.keep(keys.hash2);
         // Their lines come while memory is found for the object.
         let table = self.newest(rcu);
         prefetch(table.line(keys.hash1));
@@ -350,7 +355,7 @@ impl<T: Entry> Index<T> {
         let first = value.key(Side::First)?;
         let second = value.key(Side::Second);
         let hash1 = T::hash(&first, &self.seed);
-        let hash2 = second.map_or(hash1, |key| T::hash(&key, &self.seed));
+        let hash2 = value.second_hash(&self.seed).unwrap_or(hash1);
         Some(Keys {
             first,
             second,

@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::due::{take, Quarter, TOGETHER};
-use super::end::{announce, Gone};
+use super::end::{announce_end, Gone};
 use super::table::{for_each_word, Table};
 use super::{node, side, Entry, Index, Node, Side};
 use crate::sys::prefetch::prefetch;
@@ -19,8 +19,8 @@ use crate::sys::time::Jiffies;
 
 /// Buckets of a batch.
 const BATCH: usize = 32;
-/// Objects whose ends are worked at together.
-const ENDS: usize = 32;
+/// Objects that are looked at, and ended, together.
+const NODES: usize = 32;
 /// Tables that an index may have at a time.
 const TABLES: usize = 2;
 
@@ -41,8 +41,8 @@ pub(crate) trait Judge<T> {
     fn fewer(&self, number: usize);
 }
 
-/// An object that is over: its node, the word of its first entry and the bucket of that.
-type Over<T> = (NonNull<Node<T>>, u64, usize);
+/// An object that was found: its node, the word of its first entry and the bucket of that.
+type Seen<T> = (NonNull<Node<T>>, u64, usize);
 
 /// A list of up to `N`.
 struct Few<X, const N: usize> {
@@ -119,42 +119,50 @@ impl<T: Entry> Index<T> {
 
     /// Looks at the objects of a batch of buckets.
     fn look(&self, rcu: &Rcu, table: &Table, batch: &Few<usize, BATCH>, judge: &impl Judge<T>) {
+        let mut seen = Few::<Seen<T>, NODES>::new();
         for bucket in batch.iter() {
-            each_first(table, bucket, |node: NonNull<Node<T>>, _| {
-                announce(node.as_ptr())
-            });
-        }
-        let mut over = Few::<Over<T>, ENDS>::new();
-        for bucket in batch.iter() {
-            let mut least: Option<Jiffies> = None;
             each_first(table, bucket, |node: NonNull<Node<T>>, word| {
-                // SAFETY: By the index's invariant a live node, which the token keeps so.
-                match judge.left(unsafe { &(*node.as_ptr()).value }) {
-                    Some(left) => least = Some(least.map_or(left, |least| least.min(left))),
-                    None if over.push((node, word, bucket)) => {
-                        self.end(rcu, &over, judge);
-                        over = Few::new();
-                    }
-                    None => {}
+                announce_end(node.as_ptr());
+                if seen.push((node, word, bucket)) {
+                    self.decide(rcu, table, &seen, judge);
+                    seen = Few::new();
                 }
             });
-            if let Some(least) = least {
-                table.hints.note(bucket, least);
-            }
         }
+        self.decide(rcu, table, &seen, judge);
+    }
+
+    /// Lets `judge` decide on a batch of objects, of which each bucket's come one after the other.
+    fn decide(&self, rcu: &Rcu, table: &Table, seen: &Few<Seen<T>, NODES>, judge: &impl Judge<T>) {
+        let mut over = Few::<Seen<T>, NODES>::new();
+        let mut soonest: Option<(usize, Jiffies)> = None;
+        for (node, word, bucket) in seen.iter() {
+            // SAFETY: By the index's invariant a live node, which the token keeps so.
+            let Some(left) = judge.left(unsafe { &(*node.as_ptr()).value }) else {
+                over.push((node, word, bucket));
+                continue;
+            };
+            soonest = match soonest {
+                Some((same, least)) if same == bucket => Some((bucket, least.min(left))),
+                other => {
+                    note(table, other);
+                    Some((bucket, left))
+                }
+            };
+        }
+        note(table, soonest);
         self.end(rcu, &over, judge);
     }
 
     /// Takes a batch of objects out. None leaves its table for another one meanwhile: whoever
     /// looks is the one who resizes. So a bucket's number does for the hash that led to it.
-    fn end(&self, rcu: &Rcu, over: &Few<Over<T>, ENDS>, judge: &impl Judge<T>) {
+    fn end(&self, rcu: &Rcu, over: &Few<Seen<T>, NODES>, judge: &impl Judge<T>) {
         // SAFETY: By the index's invariant live nodes, which the token keeps so.
         let value = |node: NonNull<Node<T>>| unsafe { &(*node.as_ptr()).value };
         let newest = self.newest(rcu);
-        let mut seconds = Few::<Option<u64>, ENDS>::new();
+        let mut seconds = Few::<Option<u64>, NODES>::new();
         for (node, ..) in over.iter() {
-            let key = value(node).key(Side::Second);
-            let hash = key.map(|key| T::hash(&key, &self.seed));
+            let hash = value(node).second_hash(&self.seed);
             if let Some(hash) = hash {
                 prefetch(newest.line(hash));
             }
@@ -171,6 +179,13 @@ impl<T: Entry> Index<T> {
             judge.fewer(gone.nodes);
             self.bury(&gone);
         }
+    }
+}
+
+/// Has a bucket looked at when the soonest end of its objects may have come.
+fn note(table: &Table, soonest: Option<(usize, Jiffies)>) {
+    if let Some((bucket, left)) = soonest {
+        table.hints.note(bucket, left);
     }
 }
 
