@@ -236,6 +236,9 @@ def made(counter):
 
 def load_modules():
     """The generator, devices, the kernel's balancer, rlvs."""
+    # Making huge pages of these programs' memory, in the background, would count with the ends of connections.
+    with open("/sys/kernel/mm/transparent_hugepage/enabled", "w", encoding="ascii") as file:
+        file.write("never")
     director.run("modprobe", "dummy", "numdummies=0")
     director.run("modprobe", "ip_vs", "conn_tab_bits=20")
     director.run("modprobe", "ip_vs_rr")
