@@ -112,6 +112,9 @@ class Rlvs(Backend):
     # A kernel whose allocations can be made to fail, by the cache.
     if os.path.exists("/sys/kernel/debug/failslab"):
         features |= {"failslab"}
+    # The kernel's own IPVS at hand, to be loaded beside.
+    if os.path.exists(f"/lib/modules/{os.uname().release}/kernel/net/netfilter/ipvs"):
+        features |= {"beside_ipvs"}
 
     def __init__(self, lab):
         super().__init__(lab)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The tool against the module: listings, saving and restoring, and dumps of much and of what changes."""
+"""The tool against the module: listings, saving and restoring, moving over from IPVS, and dumps of much and of what changes."""
 
 import json
 import threading
 
 import wire
+from backend import Ipvs
 from context import join
 from flow import Ends
 from lab import ADDRESS
 from netlink import DUMP, GET_SERVICE, SERVICE, SVC_PORT, Genl, parse
-from suite import FAMILIES, case, check, equal, settle
+from suite import FAMILIES, case, check, equal, raises, settle
 
 MANY = 250
 
@@ -44,6 +45,34 @@ def save_restore(t):
     equal(t.backend.save(), "", "after -C")
     t.backend.run("-R", text=saved)
     equal(t.backend.save(), saved, "saved again")
+
+
+@case("tool.from_ipvs.{method}.{family}", needs=("beside_ipvs",), method=("nat", "dr"), family=FAMILIES,
+      fresh=True)
+def from_ipvs(t, method, family):
+    """What ipvsadm saved is read. New connections are rlvs's then; those that IPVS has go on until it is cleared.
+
+    Of two hooks with one priority the later one is asked first: rlvs must not have had a service before.
+    """
+    old = Ipvs(t.lab)
+    old.load()
+    t.defer(old.unload)
+    vport = t.port()
+    rport = t.port() if method == "nat" else vport
+    t.serve("rs1", family, "tcp", rport, ADDRESS["rs1" if method == "nat" else "vip"][family])
+    old.restore(t.service(family, "tcp", vport),
+                t.target(family, "tcp", vport, method, ADDRESS["rs1"][family], rport))
+    first = t.client(family, "tcp", vport)
+    first.ask()
+    t.backend.run("-R", text=old.save())
+    equal(t.backend.save(), old.save(), "rules that were read")
+    second = t.client(family, "tcp", vport)
+    for client in (second, first, second, first):
+        equal(client.ask(50_000, 50_000).name, "rs1", "server")
+    equal((old.live(), t.backend.live()), (1, 1), "connections of IPVS and of rlvs")
+    old.clear()
+    raises(OSError, first.ask, "a connection that IPVS had")
+    equal(second.ask(50_000, 50_000).name, "rs1", "server")
 
 
 @case("tool.largest_weight.{scheduler}", scheduler=("rr", "wrr", "lc", "wlc", "sh", "dh", "mh"), needs=("rlvs",))
