@@ -7,7 +7,7 @@ use kernel::sync::Arc;
 
 use crate::state::Timeouts;
 use crate::sys::host;
-use crate::sys::netns::Net;
+use crate::sys::net::Net;
 use crate::sys::sysctl::{Bound, Value, Values};
 
 /// The largest time-out in seconds: 24 days, which every tick rate can count.

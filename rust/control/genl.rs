@@ -12,6 +12,7 @@ use crate::config::MAX_TIMEOUT;
 use crate::director::Director;
 use crate::service::ServiceId;
 use crate::sys::genl::{Dump, Family, Message, Mode, Request};
+use crate::sys::net::Net;
 use crate::sys::netns;
 use crate::wire::uapi::{cmd, FAMILY_VERSION};
 
@@ -85,7 +86,7 @@ fn check(request: &Request<'_>) -> Result<(), Fault> {
     }
 }
 
-fn director(net: &netns::Net) -> Result<&Director, Fault> {
+fn director(net: &Net) -> Result<&Director, Fault> {
     let gone = Fault::new(ENODEV, c"the network namespace is going away");
     netns::get::<Director>(net).ok_or(gone)
 }

@@ -6,7 +6,8 @@ use kernel::prelude::*;
 
 use crate::config::Config;
 use crate::director::Director;
-use crate::sys::netns::{self, Net};
+use crate::sys::net::Net;
+use crate::sys::netns;
 use crate::sys::sysctl::{Published, Reading};
 
 /// The folder of a namespace; gone when dropped.

@@ -7,8 +7,9 @@ use core::marker::PhantomData;
 use super::{icmp, known, parse, Stack};
 use crate::director::Director;
 use crate::packet::{Context, Parsed};
-use crate::sys::hook::{Hook, Place};
+use crate::sys::hook::Hook;
 use crate::sys::index::Side;
+use crate::sys::place::Place;
 use crate::sys::skb::{Packet, Verdict};
 
 /// Where IPVS sits.

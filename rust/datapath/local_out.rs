@@ -7,7 +7,8 @@ use core::marker::PhantomData;
 use super::{icmp, local_in, parse, Stack};
 use crate::director::Director;
 use crate::packet::Parsed;
-use crate::sys::hook::{Hook, Place};
+use crate::sys::hook::Hook;
+use crate::sys::place::Place;
 use crate::sys::skb::{Packet, Verdict};
 
 /// Where IPVS sits: behind connection tracking and destination NAT (-100).

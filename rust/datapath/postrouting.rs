@@ -12,8 +12,9 @@ use crate::flow::Flow;
 use crate::forward::earn;
 use crate::packet::tunnel::{self, Carried};
 use crate::packet::{Context, Parsed};
-use crate::sys::hook::{Hook, Place};
+use crate::sys::hook::Hook;
 use crate::sys::index::Side;
+use crate::sys::place::Place;
 use crate::sys::skb::{Packet, Verdict};
 use crate::wire::uapi::fwd;
 

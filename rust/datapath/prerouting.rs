@@ -12,8 +12,9 @@ use crate::flow::Flow;
 use crate::forward::{self, stay};
 use crate::packet::Context;
 use crate::state::tcp;
-use crate::sys::hook::{Hook, Place};
+use crate::sys::hook::Hook;
 use crate::sys::index::Side;
+use crate::sys::place::Place;
 use crate::sys::skb::{Packet, Verdict};
 
 /// One before the reassembly of fragments, which comes before connection tracking (-400);

@@ -12,7 +12,7 @@ use crate::flow::Flow;
 use crate::packet::{ipv4, Context};
 use crate::service::Dest;
 use crate::sys::index::Side;
-use crate::sys::netns::Net;
+use crate::sys::net::Net;
 use crate::sys::policy::Ends;
 use crate::sys::rcu::{Rcu, RcuBox};
 use crate::sys::route::{has_policies, Hints, Path, Query};

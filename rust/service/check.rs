@@ -11,7 +11,7 @@ use super::id::{DestId, ServiceId};
 use super::refusal::{demand, refuse, Outcome};
 use crate::sched::Kind;
 use crate::sys::host;
-use crate::sys::netns::Net;
+use crate::sys::net::Net;
 use crate::sys::route::AddrType;
 use crate::wire::uapi::{fwd, svc_flags};
 

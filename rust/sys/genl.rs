@@ -12,7 +12,7 @@ use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
-use super::netns::Net;
+use super::net::Net;
 use crate::ffi;
 
 /// Bytes before the attributes: `struct nlmsghdr` and `struct genlmsghdr`.

@@ -2,7 +2,7 @@
 
 //! The machine that this runs on.
 
-use super::netns::Net;
+use super::net::Net;
 use crate::ffi;
 
 /// Bytes of memory.

@@ -11,7 +11,8 @@ use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
 
-use super::netns::{self, Net, PerNet};
+use super::net::Net;
+use super::netns::{self, PerNet};
 use crate::ffi;
 
 /// Data of a namespace that must know when one of its devices or addresses goes.

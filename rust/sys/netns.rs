@@ -6,7 +6,6 @@
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::{from_result, to_result};
 use kernel::new_mutex;
@@ -14,42 +13,10 @@ use kernel::prelude::*;
 use kernel::sync::Mutex;
 
 use super::hook::{Hooks, Point};
+use super::net::Net;
 use super::time::Jiffies;
 use super::worker::{Job, Worker};
 use crate::ffi;
-
-/// A network namespace.
-///
-/// # Invariants
-///
-/// The namespace outlives every value: they are only handed out inside its hooks, its
-/// requests and its own data.
-#[derive(Clone, Copy)]
-pub(crate) struct Net(NonNull<bindings::net>);
-
-// SAFETY: A namespace belongs to no thread.
-unsafe impl Send for Net {}
-// SAFETY: What is done with the pointer is thread-safe by itself.
-unsafe impl Sync for Net {}
-
-impl Net {
-    /// Wraps a namespace.
-    ///
-    /// # Safety
-    ///
-    /// `net` must be valid as long as the value or a copy of it is used.
-    #[inline(always)]
-    pub(crate) unsafe fn from_raw(net: *mut bindings::net) -> Self {
-        // SAFETY: Not null by the contract.
-        Self(unsafe { NonNull::new_unchecked(net) })
-    }
-
-    /// The namespace as C sees it.
-    #[inline(always)]
-    pub(crate) fn as_ptr(self) -> *mut bindings::net {
-        self.0.as_ptr()
-    }
-}
 
 /// What is kept in each network namespace while the module is loaded.
 pub(crate) trait PerNet: Job + Send + Sync + Sized + 'static {

@@ -20,7 +20,7 @@ use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::Arc;
 
 use super::host;
-use super::netns::Net;
+use super::net::Net;
 
 /// A bound for all namespaces of ordinary users together, and how much of it is taken.
 pub(crate) struct Quota {

@@ -10,7 +10,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::bindings;
 
-use super::netns::Net;
+use super::net::Net;
 use crate::ffi;
 
 /// What an address is to this host.

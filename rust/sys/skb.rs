@@ -9,9 +9,9 @@ use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
 
-use super::hook::Place;
 use super::index::Side;
-use super::netns::Net;
+use super::net::Net;
+use super::place::Place;
 use super::rcu::{self, Rcu, RcuBox};
 use super::route::{Path, Route};
 use super::stats::Stats;

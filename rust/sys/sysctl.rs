@@ -11,7 +11,7 @@ use kernel::bindings;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-use super::netns::Net;
+use super::net::Net;
 
 /// A limit of a value, which itself is in range.
 #[derive(Clone, Copy)]
