@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::director::Director;
 use crate::flow::{Family, FlowTable};
-use crate::packet::{ipv4, ipv6, Context, Parsed};
+use crate::packet::{Parse, Parsed};
 use crate::sys::hook::Point;
 use crate::sys::skb::Packet;
 
@@ -39,54 +39,20 @@ const fn points<A: Stack>() -> [Point<Director>; 5] {
 const MAX_PULLS: usize = 16;
 
 /// An address family as the hooks see it.
-pub(crate) trait Stack: Family {
+pub(crate) trait Stack: Family + Parse {
     /// The family's flows.
     fn flows(director: &Director) -> &FlowTable<Self>;
-    /// Parses a packet as nearly all are.
-    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>>;
-    /// Parses a packet of `len` bytes, of which `bytes` can be read.
-    fn parse_bytes(bytes: &[u8], len: usize) -> Parsed<Self>;
-    /// Parses the packet that an ICMP error quotes at `at`.
-    fn parse_quoted_bytes(bytes: &[u8], at: usize, len: usize) -> Parsed<Self>;
 }
 
 impl Stack for Ipv4Addr {
     fn flows(director: &Director) -> &FlowTable<Self> {
         &director.flows4
     }
-
-    #[inline(always)]
-    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>> {
-        ipv4::parse_plain(bytes)
-    }
-
-    #[inline(always)]
-    fn parse_bytes(bytes: &[u8], len: usize) -> Parsed<Self> {
-        ipv4::parse(bytes, len)
-    }
-
-    fn parse_quoted_bytes(bytes: &[u8], at: usize, len: usize) -> Parsed<Self> {
-        ipv4::parse_quoted(bytes, at, len)
-    }
 }
 
 impl Stack for Ipv6Addr {
     fn flows(director: &Director) -> &FlowTable<Self> {
         &director.flows6
-    }
-
-    #[inline(always)]
-    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>> {
-        ipv6::parse_plain(bytes)
-    }
-
-    #[inline(always)]
-    fn parse_bytes(bytes: &[u8], len: usize) -> Parsed<Self> {
-        ipv6::parse(bytes, len)
-    }
-
-    fn parse_quoted_bytes(bytes: &[u8], at: usize, len: usize) -> Parsed<Self> {
-        ipv6::parse_quoted(bytes, at, len)
     }
 }
 
@@ -95,12 +61,12 @@ impl Stack for Ipv6Addr {
 /// packet with an error or a reset, and pass on a real server's as it is.
 #[inline(always)]
 pub(crate) fn parse<A: Stack>(packet: &mut Packet<'_>) -> Parsed<A> {
-    pulling(packet, A::parse_bytes)
+    pulling(packet, A::parse)
 }
 
 /// Parses the packet that an ICMP error quotes at `at`.
 pub(crate) fn parse_quoted<A: Stack>(packet: &mut Packet<'_>, at: usize) -> Parsed<A> {
-    pulling(packet, |bytes, len| A::parse_quoted_bytes(bytes, at, len))
+    pulling(packet, |bytes, len| A::parse_quoted(bytes, at, len))
 }
 
 #[inline(always)]

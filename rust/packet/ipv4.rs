@@ -5,7 +5,7 @@
 use core::net::Ipv4Addr;
 
 use super::l4::{self, Ip};
-use super::{be16, icmp, proto, short, Addr, Context, Parsed};
+use super::{be16, short, Addr, Context, Parsed};
 
 /// Bytes of a header without options.
 pub(crate) const HEADER: usize = 20;
@@ -26,29 +26,12 @@ const FRAGMENTED: u16 = 0x3fff;
 /// The offset alone.
 const OFFSET: u16 = 0x1fff;
 
-/// Parses a packet of `len` bytes, of which `bytes` can be read.
-#[inline(always)]
-pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv4Addr> {
-    let ip = match header(bytes, 0, len) {
-        Ok((ip, fragment)) if fragment & FRAGMENTED == 0 => ip,
-        Ok((ip, _)) if matches!(ip.proto, proto::TCP | proto::UDP | proto::ICMP) => {
-            return Parsed::Fragment
-        }
-        Ok(_) => return Parsed::Other,
-        Err(parsed) => return parsed,
-    };
-    match ip.proto {
-        proto::ICMP => icmp::parse4(bytes, len, ip),
-        _ => l4::parse(bytes, len, ip),
-    }
-}
-
 /// Parses a packet as nearly all are: no options, no fragment, TCP or UDP. `None`: another one,
 /// or not enough of it can be read.
 #[inline(always)]
 pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv4Addr>> {
     let (ip, fragment) = read(bytes.first_chunk::<HEADER>()?, 0)?;
-    if ip.l4 != HEADER || fragment & FRAGMENTED != 0 {
+    if ip.l4 != HEADER || is_fragment(fragment) {
         return None;
     }
     l4::parse(bytes, bytes.len(), Ip { l4: HEADER, ..ip }).flow()
@@ -92,6 +75,12 @@ fn read(header: &[u8], at: usize) -> Option<(Ip<Ipv4Addr>, u16)> {
         ttl: *header.get(TTL)?,
     };
     Some((ip, be16(header, FRAGMENT)?))
+}
+
+/// Whether a packet with this fragment word is only a part of one.
+#[inline(always)]
+pub(super) fn is_fragment(word: u16) -> bool {
+    word & FRAGMENTED != 0
 }
 
 /// Whether the packet must not be fragmented.

@@ -5,7 +5,7 @@
 use core::net::Ipv6Addr;
 
 use super::l4::{self, Ip};
-use super::{be16, icmp, proto, short, Addr, Context, Parsed};
+use super::{be16, short, Addr, Context, Parsed};
 
 /// Bytes of the fixed header.
 pub(crate) const HEADER: usize = 40;
@@ -22,16 +22,6 @@ const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION: u8 = 60;
-
-/// Parses a packet of `len` bytes, of which `bytes` can be read.
-#[inline(always)]
-pub(crate) fn parse(bytes: &[u8], len: usize) -> Parsed<Ipv6Addr> {
-    match header(bytes, 0, len) {
-        Ok(ip) if ip.proto == proto::ICMPV6 => icmp::parse6(bytes, len, ip),
-        Ok(ip) => l4::parse(bytes, len, ip),
-        Err(parsed) => parsed,
-    }
-}
 
 /// Parses a packet as nearly all are: no extension headers, TCP or UDP. `None`: another one, or
 /// not enough of it can be read.

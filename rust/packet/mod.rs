@@ -7,6 +7,7 @@ pub(crate) mod icmp;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;
 pub(crate) mod l4;
+mod parse;
 pub(crate) mod rewrite;
 pub(crate) mod tunnel;
 pub(crate) mod tuple;
@@ -14,6 +15,7 @@ pub(crate) mod tuple;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use parse::Parse;
 pub(crate) use tuple::{Addr, Tuple};
 
 /// IP protocol numbers.

@@ -48,10 +48,8 @@ fn tuple6() -> impl Strategy<Value = Tuple<Ipv6Addr>> {
 }
 
 /// A family that packets can be built for.
-trait Build: Addr + core::fmt::Debug {
+trait Build: Parse + core::fmt::Debug {
     fn header(spec: &Spec, l4: usize, t: &Tuple<Self>) -> Vec<u8>;
-    fn parse(bytes: &[u8]) -> Parsed<Self>;
-    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>>;
     fn octets(self) -> Vec<u8>;
     fn icmp(t: &Tuple<Self>, quoted: &[u8]) -> Vec<u8>;
 }
@@ -69,14 +67,6 @@ impl Build for Ipv4Addr {
         let check = checksum(&h);
         put16(&mut h, ipv4::CHECK, check).unwrap();
         h
-    }
-
-    fn parse(bytes: &[u8]) -> Parsed<Self> {
-        ipv4::parse(bytes, bytes.len())
-    }
-
-    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>> {
-        ipv4::parse_plain(bytes)
     }
 
     fn octets(self) -> Vec<u8> {
@@ -115,14 +105,6 @@ impl Build for Ipv6Addr {
         }
         h[next] = spec.proto;
         h
-    }
-
-    fn parse(bytes: &[u8]) -> Parsed<Self> {
-        ipv6::parse(bytes, bytes.len())
-    }
-
-    fn parse_plain(bytes: &[u8]) -> Option<Context<Self>> {
-        ipv6::parse_plain(bytes)
     }
 
     fn octets(self) -> Vec<u8> {
@@ -194,7 +176,7 @@ fn packet<A: Build>(spec: &Spec, t: &Tuple<A>) -> Vec<u8> {
 }
 
 fn context<A: Build>(bytes: &[u8]) -> Context<A> {
-    match A::parse(bytes) {
+    match A::parse(bytes, bytes.len()) {
         Parsed::Flow(context) => context,
         _ => panic!("not a flow's packet"),
     }
@@ -249,7 +231,7 @@ fn error_is_right<A: Build>(
     quoted.truncate(least.max(quoted.len().saturating_sub(cut)));
     let whole = quoted.len();
     let mut bytes = A::icmp(outer, &quoted);
-    let Parsed::Error(quote) = A::parse(&bytes) else {
+    let Parsed::Error(quote) = A::parse(&bytes, bytes.len()) else {
         panic!("not an error");
     };
     assert!(quote.context.tuple == *from && quote.src == outer.src);
@@ -257,7 +239,7 @@ fn error_is_right<A: Build>(
     quote
         .translate(&mut bytes[..reach], to.dst, to.src, to)
         .unwrap();
-    let Parsed::Error(after) = A::parse(&bytes) else {
+    let Parsed::Error(after) = A::parse(&bytes, bytes.len()) else {
         panic!("no error any more");
     };
     assert!(after.context.tuple == *to && after.src == to.dst);
@@ -313,9 +295,9 @@ proptest! {
             *first = if v6 { 0x60 | (*first & 0xf) } else { 0x40 | (*first & 0xf) };
         }
         let len = bytes.len() + extra;
-        let parsed = ipv4::parse(&bytes, len);
+        let parsed = Ipv4Addr::parse(&bytes, len);
         check_bounds(&mut bytes, len, parsed);
-        let parsed = ipv6::parse(&bytes, len);
+        let parsed = Ipv6Addr::parse(&bytes, len);
         check_bounds(&mut bytes, len, parsed);
     }
 
@@ -391,7 +373,7 @@ fn fragments_are_told_apart() {
         let mut bytes = packet(&spec, &t);
         put16(&mut bytes, ipv4::FRAGMENT, word).unwrap();
         assert_eq!(
-            ipv4::parse(&bytes, bytes.len()) == Parsed::Fragment,
+            Ipv4Addr::parse(&bytes, bytes.len()) == Parsed::Fragment,
             fragment
         );
     }
@@ -415,7 +397,7 @@ fn ipv6_fragments_but_the_whole_ones_wait() {
         bytes[6] = 44;
         put16(&mut bytes, 42, offset).unwrap();
         assert_eq!(
-            ipv6::parse(&bytes, bytes.len()) == Parsed::Fragment,
+            Ipv6Addr::parse(&bytes, bytes.len()) == Parsed::Fragment,
             fragment
         );
     }

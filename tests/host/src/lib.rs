@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The pure folders of the module, compiled for the host so that `cargo test` reaches them.
 #![no_std]
-#![allow(dead_code, reason = "the users of these folders are in the module")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the users of these folders are in the module"
+)]
 
 #[cfg(test)]
 extern crate std;
