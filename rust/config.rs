@@ -5,13 +5,10 @@
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-use crate::state::Timeouts;
+use crate::proto::Timeouts;
 use crate::sys::host;
 use crate::sys::net::Net;
 use crate::sys::sysctl::{Bound, Value, Values};
-
-/// The largest time-out in seconds: 24 days, which every tick rate can count.
-pub(crate) const MAX_TIMEOUT: u32 = i32::MAX as u32 / 1000;
 
 /// The most connections that can be asked for.
 const MAX_CONNS: u32 = 1 << 30;
@@ -72,7 +69,7 @@ impl Config {
     /// Seconds without a packet after which a connection in `state` expires.
     #[inline]
     pub(crate) fn timeout(&self, proto: u8, state: u8) -> u32 {
-        self.timeouts.timeout(proto, state)
+        self.timeouts.get(proto, state)
     }
 }
 

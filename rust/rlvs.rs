@@ -10,15 +10,16 @@ mod config;
 mod control;
 mod datapath;
 mod director;
+mod expiry;
 mod ffi;
 mod flow;
 mod forward;
 mod hash;
 mod packet;
 mod pool;
+mod proto;
 mod sched;
 mod service;
-mod state;
 mod sys;
 #[expect(unreachable_pub, reason = "the tool takes the same files")]
 mod wire;

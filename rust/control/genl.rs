@@ -8,8 +8,8 @@ use super::dump;
 use super::fault::Fault;
 use super::read::Top;
 use super::write;
-use crate::config::MAX_TIMEOUT;
 use crate::director::Director;
+use crate::proto::MAX_TIMEOUT;
 use crate::service::ServiceId;
 use crate::sys::genl::{Dump, Family, Message, Mode, Request};
 use crate::sys::net::Net;
@@ -166,14 +166,14 @@ fn reply(
 }
 
 fn set_config(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
-    let [established, fin, udp] = [top.tcp, top.tcp_fin, top.udp].map(|t| t.unwrap_or(0));
-    if established.max(fin).max(udp) > MAX_TIMEOUT {
+    let seconds = [top.tcp, top.tcp_fin, top.udp].map(|t| t.unwrap_or(0));
+    if seconds.into_iter().any(|t| t > MAX_TIMEOUT) {
         return Err(Fault::new(
             EINVAL,
             c"a time-out must be at most 2147483 seconds",
         ));
     }
-    director.config.timeouts.set(established, fin, udp);
+    director.config.timeouts.set(seconds);
     director.retimed();
     Ok(())
 }

@@ -7,11 +7,12 @@ use core::net::IpAddr;
 use kernel::prelude::*;
 
 use super::fault::{Fault, Within};
+use crate::proto;
 use crate::sched::Kind;
 use crate::service::{DestId, DestSpec, ServiceId, ServiceSpec};
 use crate::wire::nlattr::{self, Attr, Attrs};
 use crate::wire::uapi::{
-    attr, dest, fwd, laddr, proto, svc, svc_flags, tun, FLAGS_LEN, PE_NAME_MAX, SCHED_NAME_MAX,
+    attr, dest, fwd, laddr, svc, svc_flags, tun, FLAGS_LEN, PE_NAME_MAX, SCHED_NAME_MAX,
 };
 
 /// The attributes at the top of a message.
@@ -171,14 +172,12 @@ fn halves([a, b, c, d, e, f, g, h]: [u8; FLAGS_LEN]) -> (u32, u32) {
 }
 
 fn known_protocol(protocol: u16) -> Result<u8, Fault> {
-    match protocol {
-        // CAST: 6 or 17.
-        proto::TCP | proto::UDP => Ok(protocol as u8),
-        _ => Err(Fault::new(
-            EOPNOTSUPP,
-            c"only the protocols TCP and UDP are supported",
-        )),
-    }
+    let number = u8::try_from(protocol).ok();
+    let known = number.filter(|&number| proto::is_known(number));
+    known.ok_or(Fault::new(
+        EOPNOTSUPP,
+        c"services of this protocol are not supported",
+    ))
 }
 
 /// The attributes of a destination.

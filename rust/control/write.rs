@@ -8,15 +8,14 @@ use kernel::prelude::*;
 
 use crate::director::Director;
 use crate::flow::list::FlowView;
+use crate::proto::Timeouts;
 use crate::sched::Candidate;
 use crate::service::{Entry, LocalAddr, Member};
-use crate::state::tcp::State;
-use crate::state::Timeouts;
 use crate::sys::genl::Message;
 use crate::sys::route::has_policies;
 use crate::sys::stats::Counts;
 use crate::wire::uapi::{
-    af, attr, conn, dest, early, info, laddr, late, proto, stats, svc, svc_flags, tun, ADDR_LEN,
+    af, attr, conn, dest, early, info, laddr, late, stats, svc, svc_flags, tun, ADDR_LEN,
     IPVS_VERSION,
 };
 
@@ -139,15 +138,10 @@ pub(super) fn flow(message: &mut Message<'_>, flow: &FlowView) -> Result {
 
 /// The time-outs that can be set.
 pub(super) fn timeouts(m: &mut Message<'_>, timeouts: &Timeouts) -> Result {
-    // CAST: 6 and 17.
-    let (tcp, udp) = (proto::TCP as u8, proto::UDP as u8);
-    let established = timeouts.timeout(tcp, State::Established as u8);
-    m.u32(attr::TIMEOUT_TCP, established)?;
-    m.u32(
-        attr::TIMEOUT_TCP_FIN,
-        timeouts.timeout(tcp, State::FinWait as u8),
-    )?;
-    m.u32(attr::TIMEOUT_UDP, timeouts.timeout(udp, 0))
+    let [tcp, tcp_fin, udp] = timeouts.settable();
+    m.u32(attr::TIMEOUT_TCP, tcp)?;
+    m.u32(attr::TIMEOUT_TCP_FIN, tcp_fin)?;
+    m.u32(attr::TIMEOUT_UDP, udp)
 }
 
 /// The whole.

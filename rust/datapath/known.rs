@@ -6,23 +6,12 @@ use super::{schedule, Stack};
 use crate::director::{Director, Why};
 use crate::flow::Flow;
 use crate::forward::{self, earn};
-use crate::packet::{proto, Context};
-use crate::state::tcp;
+use crate::packet::Context;
 use crate::sys::index::Side;
 use crate::sys::place::Place;
 use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Packet, Verdict};
 use crate::sys::tracking::Tracking;
-
-/// TCP flags of a first packet, and those that tell it from a second one.
-const SYN: u8 = 0x02;
-const SYN_MASK: u8 = 0x16;
-
-/// Whether the packet is a bare SYN: hardly ever one of a known flow.
-#[inline(always)]
-pub(crate) fn opens<A>(context: &Context<A>) -> bool {
-    context.proto == proto::TCP && context.flags & SYN_MASK == SYN
-}
 
 /// Whether the packet opens a new connection over the addresses of one that is over.
 ///
@@ -34,7 +23,7 @@ pub(crate) fn starts_over<A: Stack>(
     (flow, side): (&Flow<A>, Side),
     context: &Context<A>,
 ) -> bool {
-    tcp::may_create(context.flags)
+    context.may_create()
         && flow.is_over()
         && (side == Side::First || schedule::service_of(director, rcu, context).is_some())
 }
@@ -90,7 +79,7 @@ fn passes<A: Stack>(
             answer => flow.show(side, answer == Tracking::Tracked),
         }
     }
-    if side == Side::Second && context.proto == proto::TCP && tcp::opens(context.flags) {
+    if side == Side::Second && context.opens() {
         flow.doubt();
     }
     if forward::touch(director, packet, flow, side, context.flags) {
@@ -111,7 +100,7 @@ pub(crate) fn is_let_in<A: Stack>(packet: &mut Packet<'_>) -> bool {
 fn note<A: Stack>(director: &Director, packet: &Packet<'_>, context: &Context<A>) {
     // While its route still tells whether it had to wait: it will get another one.
     let _ = packet.origin(A::V6);
-    if tcp::opens(context.flags) {
+    if context.opens() {
         director.late.count(Why::Syn);
     } else if A::parse_plain(packet.bytes()).is_none() || packet.largest_fragment(A::V6) != 0 {
         director.late.count(Why::Form);

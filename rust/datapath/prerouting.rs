@@ -4,14 +4,12 @@
 
 use core::marker::PhantomData;
 
-use super::known::opens;
 use super::Stack;
 use crate::director::{Director, Why};
 use crate::flow::ways::Way;
 use crate::flow::Flow;
 use crate::forward::{self, stay};
 use crate::packet::Context;
-use crate::state::tcp;
 use crate::sys::hook::Hook;
 use crate::sys::index::Side;
 use crate::sys::place::Place;
@@ -38,8 +36,8 @@ impl<A: Stack> Hook for PreRouting<A> {
         }
         packet.have(A::PLAIN);
         match A::parse_plain(packet.bytes()) {
-            Some(context) if tcp::opens(context.flags) => {
-                if opens(&context) {
+            Some(context) if context.opens() => {
+                if context.begins() {
                     // Scheduled at LOCAL_IN; until then its place in the table is on its way.
                     A::flows(director).announce(packet.rcu(), &context);
                 }

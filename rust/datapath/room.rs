@@ -6,11 +6,11 @@ use core::net::IpAddr;
 
 use super::Stack;
 use crate::director::Director;
+use crate::expiry::rank::{shares, Kind};
 use crate::flow::evict::Worst;
 use crate::flow::{Flow, Key};
 use crate::packet::Tuple;
 use crate::service::{Held, Local, Pick};
-use crate::state::rank::{shares, Kind};
 use crate::sys::index::SAMPLE;
 use crate::sys::rcu::Rcu;
 

@@ -7,10 +7,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::{known, room, Stack};
 use crate::director::Director;
 use crate::flow::{Extra, Flow, FlowTable, Key};
-use crate::packet::{proto, Context, Tuple};
+use crate::packet::{Context, Tuple};
 use crate::sched;
 use crate::service::{Local, Pick, Service};
-use crate::state::tcp;
 use crate::sys::index::{Refused, Side};
 use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Icmp, Packet, Verdict};
@@ -29,7 +28,7 @@ pub(crate) fn schedule<A: Stack>(
         return packet.accept();
     }
     match service_of(director, packet.rcu(), context) {
-        Some(service) if may_create(context) => begin(director, packet, context, service),
+        Some(service) if context.may_create() => begin(director, packet, context, service),
         _ => packet.accept(),
     }
 }
@@ -44,11 +43,6 @@ pub(super) fn service_of<'a, A: Stack>(
     director
         .services
         .find(rcu, context.proto, tuple.dst.into(), tuple.dport)
-}
-
-/// A TCP connection starts with a SYN; anything may be a first datagram.
-fn may_create<A>(context: &Context<A>) -> bool {
-    context.proto != proto::TCP || tcp::may_create(context.flags)
 }
 
 fn begin<A: Stack>(

@@ -2,16 +2,14 @@
 
 //! Who gives way to a new connection when there is no room for it.
 //!
-//! A few flows are looked at and the one with least to lose goes (`state/rank.rs`). Which are
+//! A few flows are looked at and the one with least to lose goes (`expiry/rank.rs`). Which are
 //! looked at, nobody outside can choose: they are drawn at random, or they hold the local
 //! ports that were handed out longest ago. The work for one packet is bounded.
 
 use core::sync::atomic::Ordering;
 
 use super::{Family, Flow, FlowTable, Key, ANSWERED};
-use crate::packet::proto;
-use crate::state::rank::{self, Kind, Rank, Standing};
-use crate::state::tcp::State;
+use crate::expiry::rank::{self, Kind, Rank, Standing};
 use crate::sys::index::Side;
 use crate::sys::random;
 use crate::sys::rcu::Rcu;
@@ -57,9 +55,8 @@ impl<'a, A: Family> Worst<'a, A> {
 impl<A: Family> Flow<A> {
     /// Its place among those that may give way, if it is one.
     fn rank(&self, now: Jiffies) -> Option<Rank> {
-        let state = State::from_u8(self.state.load(Ordering::Relaxed));
         let standing = Standing {
-            tcp: (self.proto == proto::TCP).then_some(state),
+            phase: self.phase(),
             answered: self.seen.load(Ordering::Relaxed) & ANSWERED != 0,
             // Without its destination it gets no more packets, so it is nothing that lives.
             confirmed: self.confirmed() && self.dest.available(),

@@ -11,7 +11,7 @@ use kernel::prelude::*;
 use super::ways::Ways;
 use super::{Family, Flow, FlowTable};
 use crate::config::Config;
-use crate::packet::proto;
+use crate::proto;
 use crate::sys::index::{Judge, Position, Refused, NOTED};
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::time::Jiffies;
@@ -33,10 +33,10 @@ impl<A: Family> FlowTable<A> {
         rcu: &'a Rcu,
         flow: Flow<A>,
     ) -> Result<&'a Flow<A>, Refused> {
-        // The first packet moves TCP's state on at once, and so its end.
-        let span = match flow.proto {
-            proto::TCP => NOTED,
-            _ => flow.timeout(config),
+        // The first packet moves the state on at once, if there is another, and so the end.
+        let span = match proto::has_states(flow.proto) {
+            true => NOTED,
+            false => flow.timeout(config),
         };
         let flow = self.0.insert(rcu, flow, span)?;
         self.1.add();

@@ -9,12 +9,11 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use crate::config::Config;
+use crate::expiry::clock;
 use crate::hash::folded;
-use crate::packet::{proto, Addr, Context, Tuple};
+use crate::packet::{Addr, Context, Tuple};
+use crate::proto::{self, Direction, Phase};
 use crate::service::{Dest, PortSet};
-use crate::state::clock;
-use crate::state::tcp::{self, Direction, State};
-use crate::state::udp;
 use crate::sys::index::{Entry, Index, Node, Side};
 use crate::sys::quota::{Account, Part, FLOWS};
 use crate::sys::rcu::Rcu;
@@ -239,7 +238,7 @@ impl<A: Family> Flow<A> {
             reply,
             proto: key.proto,
             method,
-            state: AtomicU8::new(State::None as u8),
+            state: AtomicU8::new(proto::FIRST),
             seen: AtomicU8::new(0),
             stamp: AtomicU32::new(Jiffies::now().0),
             tickets: Default::default(),
@@ -282,15 +281,15 @@ impl<A: Family> Flow<A> {
     /// that is reset is the first to give way. A SYN that is repeated acknowledges nothing.
     #[inline(never)]
     fn notice(&self, side: Side, seen: u8, flags: u8) {
-        let tcp = self.proto == proto::TCP;
+        let goes_on = proto::goes_on(self.proto, flags);
         match (side, self.translates()) {
-            (Side::Second, _) if tcp && tcp::resets(flags) => {}
+            (Side::Second, _) if proto::resets(self.proto, flags) => {}
             (Side::Second, _) => self.note(ANSWERED),
-            (Side::First, true) if tcp && !tcp::goes_on(flags) => {}
+            (Side::First, true) if !goes_on => {}
             (Side::First, true) if seen & ANSWERED != 0 => self.note(CONFIRMED),
             (Side::First, true) => {}
             // Of its SYNs only the first counts.
-            (Side::First, false) if tcp && seen & COUNT != 0 && !tcp::goes_on(flags) => {}
+            (Side::First, false) if seen & COUNT != 0 && !goes_on => {}
             (Side::First, false) if seen & COUNT >= BELIEVED => self.note(CONFIRMED),
             // Two at a time may count as one.
             (Side::First, false) => self.seen.store(seen.wrapping_add(1), Ordering::Relaxed),
@@ -339,7 +338,7 @@ impl<A: Family> Flow<A> {
 
     #[inline(always)]
     fn next_state(&self, state: u8, side: Side, flags: u8) -> u8 {
-        if self.proto != proto::TCP || state == ENDED {
+        if !proto::has_states(self.proto) || state == ENDED {
             return state;
         }
         let direction = match side {
@@ -347,7 +346,7 @@ impl<A: Family> Flow<A> {
             Side::First if self.translates() => Direction::Input,
             Side::First => Direction::InputOnly,
         };
-        tcp::next(State::from_u8(state), flags, direction) as u8
+        proto::next(self.proto, state, flags, direction)
     }
 
     /// Changes the state, unless another processor did at the same time.
@@ -358,21 +357,31 @@ impl<A: Family> Flow<A> {
         let swap = self
             .state
             .compare_exchange(old, new, Ordering::Release, Ordering::Relaxed);
-        if swap.is_err() {
+        if swap.is_err() || old == new {
             return;
         }
-        if side == Side::Second && old != new && new == State::Close as u8 {
+        if side == Side::Second && self.phase_of(new) == Phase::Reset {
             // The server does not know this connection, whatever its client seems to say.
             self.seen.fetch_and(!CONFIRMED, Ordering::Relaxed);
         }
-        let (was, is) = (self.counts_as_active(old), self.counts_as_active(new));
+        let (was, is) = (self.is_active(old), self.is_active(new));
         if was != is {
             self.dest.set_active(is);
         }
     }
 
-    fn counts_as_active(&self, state: u8) -> bool {
-        self.proto == proto::TCP && State::from_u8(state).is_active()
+    /// Whether it counts among its destination's active ones in a state.
+    fn is_active(&self, state: u8) -> bool {
+        proto::is_active(self.proto, state)
+    }
+
+    fn phase_of(&self, state: u8) -> Phase {
+        proto::phase(self.proto, state)
+    }
+
+    /// How far it is.
+    fn phase(&self) -> Phase {
+        self.phase_of(self.state.load(Ordering::Relaxed))
     }
 
     /// How long it may be idle in its present state.
@@ -394,24 +403,18 @@ impl<A: Family> Flow<A> {
     }
 
     /// Whether a new connection may take the place of this one: it is over.
-    ///
-    /// IPVS, `conn_reuse_mode` 1: FIN_WAIT is not enough, even where nothing later is ever seen.
     pub(crate) fn is_over(&self) -> bool {
-        let state = State::from_u8(self.state.load(Ordering::Relaxed));
-        self.proto == proto::TCP && matches!(state, State::TimeWait | State::Close)
+        self.phase().is_over()
     }
 
     /// Ends the flow's part in its destination's load; true if it had counted as active.
     fn end(&self) -> bool {
-        self.counts_as_active(self.state.swap(ENDED, Ordering::Relaxed))
+        self.is_active(self.state.swap(ENDED, Ordering::Relaxed))
     }
 
     /// The state's name, as `ipvsadm -L -c` prints it.
     pub(crate) fn state_name(&self) -> &'static str {
-        match self.proto {
-            proto::TCP => State::from_u8(self.state.load(Ordering::Relaxed)).name(),
-            _ => udp::NAME,
-        }
+        proto::state_name(self.proto, self.state.load(Ordering::Relaxed))
     }
 
     #[inline(always)]
@@ -478,7 +481,7 @@ impl<A: Family> Flow<A> {
             return false;
         };
         let shown = Jiffies(extra.shown(side).load(Ordering::Relaxed));
-        tcp::ends(flags) || Jiffies::now().since(shown).0 >= SHOW * HZ
+        proto::ends(self.proto, flags) || Jiffies::now().since(shown).0 >= SHOW * HZ
     }
 
     /// Where its local port comes from (FULLNAT).

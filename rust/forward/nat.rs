@@ -13,7 +13,8 @@ use crate::director::{Director, Why};
 use crate::flow::ways::Way;
 use crate::flow::Flow;
 use crate::packet::icmp::Quote;
-use crate::packet::{l4, rewrite, Context, Tuple};
+use crate::packet::{rewrite, Context, Tuple};
+use crate::proto;
 use crate::sys::index::Side;
 use crate::sys::place::Place;
 use crate::sys::policy::Ends;
@@ -43,10 +44,10 @@ fn ends<A: Stack>(to: &Tuple<A>, proto: u8) -> Ends {
     Ends::new(to.src.into(), to.dst.into(), (proto, to.sport, to.dport))
 }
 
-/// Bytes up to the end of what changes: the checksum of TCP or UDP.
+/// Bytes up to the end of what changes: the protocol's checksum.
 #[inline(always)]
 fn reach<A>(context: &Context<A>) -> Option<u32> {
-    let check = l4::check_at(context.proto)?;
+    let check = proto::check_at(context.proto)?;
     u32::try_from(context.l4.checked_add(check)?.checked_add(2)?).ok()
 }
 

@@ -9,7 +9,7 @@ use crate::datapath::Stack;
 use crate::director::{Director, Why};
 use crate::flow::Flow;
 use crate::packet::tunnel::{self, Inner};
-use crate::packet::{proto, rewrite, Context};
+use crate::packet::{number, rewrite, Context};
 use crate::sys::index::Side;
 use crate::sys::policy::Ends;
 use crate::sys::route::{has_policies, Path};
@@ -23,7 +23,7 @@ fn room(path: &Path, mtu: u32) -> Option<u32> {
 
 /// What the policies ask of the outer packet.
 fn ends<A: Stack>(path: &Path) -> Ends {
-    let proto = if A::V6 { proto::IPV6 } else { proto::IPIP };
+    let proto = if A::V6 { number::IPV6 } else { number::IPIP };
     Ends::new(path.source, path.to, (proto, 0, 0))
 }
 

@@ -6,7 +6,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::csum::Delta;
 use super::l4::Ip;
-use super::{be16, ipv4, ipv6, l4, proto, put16, rewrite, short, Addr, Context, Parsed, Tuple};
+use super::{be16, ipv4, ipv6, number, put16, rewrite, short, Addr, Context, Parsed, Tuple};
+use crate::proto;
 
 /// Bytes of an ICMP header in front of the quoted packet.
 const HEADER: usize = 8;
@@ -79,7 +80,7 @@ pub(crate) fn parse4(bytes: &[u8], len: usize, ip: Ip<Ipv4Addr>) -> Parsed<Ipv4A
         _ => return Parsed::Other,
     }
     match ipv4::header(bytes, inner, len) {
-        Ok((outer, 0 | ipv4::DF)) if matches!(outer.proto, proto::IPIP | proto::IPV6) => {
+        Ok((outer, 0 | ipv4::DF)) if matches!(outer.proto, number::IPIP | number::IPV6) => {
             tunnel_quote(bytes, len, ip.l4, inner, outer)
         }
         _ => quote(ip, inner, ipv4::parse_quoted(bytes, inner, len)),
@@ -99,7 +100,7 @@ pub(crate) fn parse6(bytes: &[u8], len: usize, ip: Ip<Ipv6Addr>) -> Parsed<Ipv6A
         _ => return Parsed::Other,
     }
     match ipv6::header(bytes, inner, len) {
-        Ok(outer) if matches!(outer.proto, proto::IPIP | proto::IPV6) => {
+        Ok(outer) if matches!(outer.proto, number::IPIP | number::IPV6) => {
             tunnel_quote(bytes, len, ip.l4, inner, outer)
         }
         _ => quote(ip, inner, ipv6::parse_quoted(bytes, inner, len)),
@@ -144,7 +145,7 @@ fn tunnel_quote<A: Addr>(
         icmp,
         outer: at,
         inner: outer.l4,
-        inner_v6: outer.proto == proto::IPV6,
+        inner_v6: outer.proto == number::IPV6,
         src: outer.src.into(),
         dst: outer.dst.into(),
     })
@@ -163,8 +164,10 @@ impl TunnelQuote {
 impl<A: Addr> Quote<A> {
     /// So many bytes of the packet may be changed by [`Quote::translate`].
     pub(crate) fn reach(&self, len: usize) -> usize {
-        // The quoted TCP checksum is the farthest field, if it is quoted at all.
-        self.context.l4.saturating_add(18).min(len)
+        // The quoted checksum is the farthest field, if it is quoted at all.
+        let check = proto::check_at(self.context.proto).unwrap_or(0);
+        let end = check.saturating_add(2);
+        self.context.l4.saturating_add(end).min(len)
     }
 
     /// Rewrites the error: `src` and `dst` outside, `to` in the quoted packet.
@@ -194,15 +197,15 @@ impl<A: Addr> Quote<A> {
         Some(delta.and(l4_change.unwrap_or_default()))
     }
 
-    /// Mends the quoted TCP or UDP checksum, if so much was quoted.
+    /// Mends the quoted packet's checksum, if so much was quoted.
     fn quoted_check(&self, bytes: &mut [u8], change: Delta) -> Option<Delta> {
         let protocol = self.context.proto;
-        let at = self.context.l4.checked_add(l4::check_at(protocol)?)?;
+        let at = self.context.l4.checked_add(proto::check_at(protocol)?)?;
         let old = be16(bytes, at)?;
-        if protocol == proto::UDP && old == 0 {
+        if old == 0 && proto::check_is_optional(protocol) {
             return None;
         }
-        let new = rewrite::udp_nonzero(protocol, change.apply(old));
+        let new = rewrite::nonzero(protocol, change.apply(old));
         put16(bytes, at, new)?;
         Some(Delta::default().word(old, new))
     }

@@ -26,8 +26,8 @@ const FRAGMENTED: u16 = 0x3fff;
 /// The offset alone.
 const OFFSET: u16 = 0x1fff;
 
-/// Parses a packet as nearly all are: no options, no fragment, TCP or UDP. `None`: another one,
-/// or not enough of it can be read.
+/// Parses a packet as nearly all are: no options, no fragment. `None`: another one, or
+/// not enough of it can be read.
 #[inline(always)]
 pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv4Addr>> {
     let (ip, fragment) = read(bytes.first_chunk::<HEADER>()?, 0)?;

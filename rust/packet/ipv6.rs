@@ -23,8 +23,8 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION: u8 = 60;
 
-/// Parses a packet as nearly all are: no extension headers, TCP or UDP. `None`: another one, or
-/// not enough of it can be read.
+/// Parses a packet as nearly all are: no extension headers. `None`: another one, or not
+/// enough of it can be read.
 #[inline(always)]
 pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv6Addr>> {
     let ip = read(bytes.first_chunk::<HEADER>()?, HEADER)?;

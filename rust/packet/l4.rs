@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ports, flags and checksum places of TCP (RFC 9293) and UDP (RFC 768).
+//! The header behind the IP header: ports and flags.
 
-use super::{be16, proto, short, Addr, Context, Parsed, Tuple};
+use super::{be16, short, Addr, Context, Parsed, Tuple};
+use crate::proto;
 
-/// Offset of the flags byte in a TCP header.
-const TCP_FLAGS: usize = 13;
-/// Bytes of a TCP header without options.
-const TCP_LEN: usize = 20;
-/// Bytes of a UDP header.
-const UDP_LEN: usize = 8;
-
-/// Offset of the checksum in the protocol's header.
-#[inline(always)]
-pub(crate) fn check_at(protocol: u8) -> Option<usize> {
-    match protocol {
-        proto::TCP => Some(16),
-        proto::UDP => Some(6),
-        _ => None,
-    }
-}
+/// Bytes of a packet that an ICMP error has to quote behind the IP header (RFC 792).
+const QUOTED: usize = 8;
 
 /// What the IP header of a packet told, for the parser of what follows.
 #[derive(Clone, Copy)]
@@ -31,13 +18,11 @@ pub(crate) struct Ip<A> {
     pub(crate) ttl: u8,
 }
 
-/// Parses the TCP or UDP header of a packet of `len` bytes.
+/// Parses the protocol's header in a packet of `len` bytes.
 #[inline(always)]
 pub(crate) fn parse<A: Addr>(bytes: &[u8], len: usize, ip: Ip<A>) -> Parsed<A> {
-    let need = match ip.proto {
-        proto::TCP => TCP_LEN,
-        proto::UDP => UDP_LEN,
-        _ => return Parsed::Other,
+    let Some(need) = proto::header_len(ip.proto) else {
+        return Parsed::Other;
     };
     let Some(end) = ip.l4.checked_add(need) else {
         return Parsed::Other;
@@ -48,12 +33,12 @@ pub(crate) fn parse<A: Addr>(bytes: &[u8], len: usize, ip: Ip<A>) -> Parsed<A> {
     context(bytes, ip).map_or(Parsed::Other, Parsed::Flow)
 }
 
-/// Parses as much of the header as an ICMP error has to quote: eight bytes.
+/// Parses as much of the header as an ICMP error has to quote.
 pub(crate) fn parse_quoted<A: Addr>(bytes: &[u8], len: usize, ip: Ip<A>) -> Parsed<A> {
-    let Some(end) = ip.l4.checked_add(8) else {
+    let Some(end) = ip.l4.checked_add(QUOTED) else {
         return Parsed::Other;
     };
-    if !matches!(ip.proto, proto::TCP | proto::UDP) {
+    if !proto::is_known(ip.proto) {
         return Parsed::Other;
     }
     if bytes.len() < end {
@@ -64,10 +49,9 @@ pub(crate) fn parse_quoted<A: Addr>(bytes: &[u8], len: usize, ip: Ip<A>) -> Pars
 
 #[inline(always)]
 fn context<A: Addr>(bytes: &[u8], ip: Ip<A>) -> Option<Context<A>> {
-    let flags_at = ip.l4.wrapping_add(TCP_FLAGS);
-    let flags = match ip.proto {
-        proto::TCP => bytes.get(flags_at).copied().unwrap_or(0),
-        _ => 0,
+    let flags = match proto::flags_at(ip.proto) {
+        Some(at) => bytes.get(ip.l4.wrapping_add(at)).copied().unwrap_or(0),
+        None => 0,
     };
     Some(Context {
         tuple: Tuple {

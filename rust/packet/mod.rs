@@ -15,44 +15,61 @@ pub(crate) mod tuple;
 #[cfg(test)]
 mod tests;
 
+use crate::proto;
 pub(crate) use parse::Parse;
 pub(crate) use tuple::{Addr, Tuple};
 
-/// IP protocol numbers.
-pub(crate) mod proto {
+/// Numbers in the IP header of what is no protocol of [`crate::proto`].
+pub(crate) mod number {
     /// ICMP over IPv4.
     pub(crate) const ICMP: u8 = 1;
     /// IPv4 inside another IP packet (RFC 2003).
     pub(crate) const IPIP: u8 = 4;
-    /// TCP.
-    pub(crate) const TCP: u8 = 6;
-    /// UDP.
-    pub(crate) const UDP: u8 = 17;
     /// IPv6 inside another IP packet (RFC 2473, RFC 4213).
     pub(crate) const IPV6: u8 = 41;
     /// ICMPv6.
     pub(crate) const ICMPV6: u8 = 58;
 }
 
-/// What a TCP or UDP packet says in its headers.
+/// What a packet of a protocol that is balanced says in its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Context<A> {
     /// Addresses and ports as they stand in the packet.
     pub(crate) tuple: Tuple<A>,
-    /// [`proto::TCP`] or [`proto::UDP`].
+    /// The protocol's number in the IP header.
     pub(crate) proto: u8,
-    /// Offset of the TCP or UDP header from the start of the IP header.
+    /// Offset of the protocol's header from the start of the IP header.
     pub(crate) l4: usize,
-    /// The TCP flags byte; 0 for UDP.
+    /// What it does to its connection: TCP's flags byte; 0 if its protocol has nothing like that.
     pub(crate) flags: u8,
     /// TTL or hop limit.
     pub(crate) ttl: u8,
 }
 
+impl<A> Context<A> {
+    /// Whether it may open a flow.
+    #[inline(always)]
+    pub(crate) fn may_create(&self) -> bool {
+        proto::may_create(self.proto, self.flags)
+    }
+
+    /// Whether it is the first of a connection, and hardly ever one of a known flow.
+    #[inline(always)]
+    pub(crate) fn begins(&self) -> bool {
+        proto::begins(self.proto, self.flags)
+    }
+
+    /// Whether it opens a connection, from either side.
+    #[inline(always)]
+    pub(crate) fn opens(&self) -> bool {
+        proto::opens(self.proto, self.flags)
+    }
+}
+
 /// The outcome of parsing a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parsed<A> {
-    /// TCP or UDP with its ports.
+    /// One of a protocol that is balanced, with its ports.
     Flow(Context<A>),
     /// An ICMP error that quotes such a packet.
     Error(icmp::Quote<A>),
@@ -67,7 +84,7 @@ pub(crate) enum Parsed<A> {
 }
 
 impl<A> Parsed<A> {
-    /// The packet's TCP or UDP headers, if it has any.
+    /// The packet's headers, if it may belong to a flow.
     #[inline(always)]
     fn flow(self) -> Option<Context<A>> {
         match self {

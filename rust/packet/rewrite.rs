@@ -3,7 +3,8 @@
 //! Changing addresses, ports and TTL in place, checksums kept right.
 
 use super::csum::Delta;
-use super::{be16, ipv4, ipv6, l4, proto, put16, Addr, Context, Tuple};
+use super::{be16, ipv4, ipv6, put16, Addr, Context, Tuple};
+use crate::proto;
 
 /// Gives the packet the addresses and ports of `to`; with `age`, takes one from its TTL, which
 /// must not be 0, as well.
@@ -29,23 +30,23 @@ pub(crate) fn rewrite<A: Addr>(
     let addresses = swap_addresses(ip, 0, to.src, to.dst)?;
     fix_header::<A>(ip, 0, addresses.and(aged))?;
     let ports = put_ports(l4, 0, to)?;
-    let at = l4::check_at(context.proto)?;
+    let at = proto::check_at(context.proto)?;
     let check = be16(l4, at)?;
     if partial {
         return put16(l4, at, addresses.apply_partial(check));
     }
-    if context.proto == proto::UDP && check == 0 {
+    if check == 0 && proto::check_is_optional(context.proto) {
         // The sender sent no checksum, and none it stays (RFC 768).
         return Some(());
     }
     let check = addresses.and(ports).apply(check);
-    put16(l4, at, udp_nonzero(context.proto, check))
+    put16(l4, at, nonzero(context.proto, check))
 }
 
-/// UDP writes a checksum of 0 as 0xffff, 0 being "none".
+/// Where a checksum of 0 means "none", one that comes to 0 is written as 0xffff.
 #[inline(always)]
-pub(crate) fn udp_nonzero(protocol: u8, check: u16) -> u16 {
-    if protocol == proto::UDP && check == 0 {
+pub(crate) fn nonzero(protocol: u8, check: u16) -> u16 {
+    if check == 0 && proto::check_is_optional(protocol) {
         0xffff
     } else {
         check

@@ -79,7 +79,7 @@ impl Build for Ipv4Addr {
         let check = checksum(&body);
         put16(&mut body, 2, check).unwrap();
         let spec = Spec {
-            proto: proto::ICMP,
+            proto: number::ICMP,
             payload: vec![],
             options: 0,
         };
@@ -114,10 +114,10 @@ impl Build for Ipv6Addr {
     fn icmp(t: &Tuple<Self>, quoted: &[u8]) -> Vec<u8> {
         let mut body = vec![1, 4, 0, 0, 0, 0, 0, 0];
         body.extend_from_slice(quoted);
-        let check = pseudo_sum(t, proto::ICMPV6, &body);
+        let check = pseudo_sum(t, number::ICMPV6, &body);
         put16(&mut body, 2, check).unwrap();
         let spec = Spec {
-            proto: proto::ICMPV6,
+            proto: number::ICMPV6,
             payload: vec![],
             options: 0,
         };
@@ -161,8 +161,8 @@ fn segment<A: Build>(spec: &Spec, t: &Tuple<A>) -> Vec<u8> {
     let check = pseudo_sum(t, spec.proto, &body);
     put16(
         &mut body,
-        l4::check_at(spec.proto).unwrap(),
-        rewrite::udp_nonzero(spec.proto, check),
+        proto::check_at(spec.proto).unwrap(),
+        rewrite::nonzero(spec.proto, check),
     )
     .unwrap();
     body
@@ -207,7 +207,7 @@ fn rewritten_is_right<A: Build>(spec: &Spec, from: &Tuple<A>, to: &Tuple<A>) {
 fn partial_is_right<A: Build>(spec: &Spec, from: &Tuple<A>, to: &Tuple<A>) {
     let mut bytes = packet(spec, from);
     let c = context::<A>(&bytes);
-    let at = c.l4 + l4::check_at(spec.proto).unwrap();
+    let at = c.l4 + proto::check_at(spec.proto).unwrap();
     let length = bytes.len() - c.l4;
     put16(&mut bytes, at, partial_sum(from, spec.proto, length)).unwrap();
     rewrite::rewrite(&mut bytes, &c, to, true, false).unwrap();
@@ -251,7 +251,7 @@ fn error_is_right<A: Build>(
         dport: 0,
     };
     let sum = if A::V6 {
-        pseudo_sum(&t, proto::ICMPV6, body)
+        pseudo_sum(&t, number::ICMPV6, body)
     } else {
         checksum(body)
     };

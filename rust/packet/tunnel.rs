@@ -5,7 +5,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::csum::Delta;
-use super::{ipv4, ipv6, proto, put16, Addr};
+use super::{ipv4, ipv6, number, put16, Addr};
 
 /// The congestion bits of the type-of-service byte (RFC 3168).
 const ECN: u8 = 3;
@@ -50,9 +50,9 @@ impl Inner {
 
     fn protocol(&self) -> u8 {
         if self.v6 {
-            proto::IPV6
+            number::IPV6
         } else {
-            proto::IPIP
+            number::IPIP
         }
     }
 }
@@ -75,8 +75,8 @@ pub(crate) fn carried<A: Addr>(bytes: &[u8]) -> Option<Carried> {
         false => (bytes.get(ipv4::PROTOCOL)?, ipv4::HEADER),
     };
     let v6 = match *protocol {
-        proto::IPIP => false,
-        proto::IPV6 => true,
+        number::IPIP => false,
+        number::IPV6 => true,
         _ => return None,
     };
     let to = A::destination(bytes)?.into();

@@ -6,8 +6,8 @@
 
 use kernel::bindings;
 
+use crate::expiry::clock;
 use crate::ffi;
-use crate::state::clock;
 
 /// Ticks a second.
 pub(crate) const HZ: u32 = ffi::CONFIG_HZ;

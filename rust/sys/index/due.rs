@@ -13,8 +13,8 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use kernel::bindings;
 use kernel::prelude::*;
 
+use crate::expiry::quarters;
 use crate::ffi;
-use crate::state::quarters;
 use crate::sys::time::{Jiffies, HZ};
 
 /// Ticks of the kernel's clock a quarter of a second.

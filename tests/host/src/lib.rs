@@ -10,16 +10,18 @@
 #[cfg(test)]
 extern crate std;
 
+#[path = "../../../rust/expiry/mod.rs"]
+mod expiry;
 #[path = "../../../rust/hash/mod.rs"]
 mod hash;
 #[path = "../../../rust/packet/mod.rs"]
 mod packet;
 #[path = "../../../rust/pool/mod.rs"]
 mod pool;
+#[path = "../../../rust/proto/mod.rs"]
+mod proto;
 #[path = "../../../rust/sched/mod.rs"]
 mod sched;
-#[path = "../../../rust/state/mod.rs"]
-mod state;
 #[path = "../../../rust/wire/mod.rs"]
 mod wire;
 

@@ -4,7 +4,7 @@
 //! A flow costs whoever floods one packet. So what one packet can make goes before what takes two ends to make: a
 //! server that answers and a client that goes on, or, where answers do not come by, a client that has sent some packets.
 
-use super::tcp::State;
+use crate::proto::Phase;
 
 /// A connection that half of is closed, or that an end has reset, is left alone for so many seconds after its last
 /// packet: the other half may be busy still, and a reset may be somebody else's.
@@ -13,8 +13,8 @@ const QUIET: u32 = 3;
 /// What is known of a flow when it is compared with others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
-    /// TCP's state; `None`: UDP.
-    pub(crate) tcp: Option<State>,
+    /// How far it is.
+    pub(crate) phase: Phase,
     /// The server has answered (where answers come by).
     pub(crate) answered: bool,
     /// Both ends are known to be there.
@@ -61,46 +61,24 @@ impl Rank {
 /// The place of a flow among those that may give way, if it is one: a confirmed live one is not. A second has `hz` ticks.
 pub(crate) fn rank(flow: &Standing, hz: u32) -> Option<Rank> {
     let quiet = flow.idle >= QUIET.saturating_mul(hz);
-    let kind = match flow.tcp {
-        None => datagrams(flow)?,
-        Some(state) if flow.confirmed => confirmed(state, quiet)?,
-        Some(state) => unconfirmed(state, quiet),
-    };
+    let kind = kind(flow, quiet)?;
     let fresh = u32::MAX - flow.idle;
     Some(Rank { kind, fresh })
 }
 
-fn datagrams(flow: &Standing) -> Option<Kind> {
-    match (flow.answered, flow.confirmed) {
-        (_, true) => None,
-        (true, false) => Some(Kind::Unconfirmed),
-        (false, false) => Some(Kind::OneWay),
-    }
-}
-
-fn confirmed(state: State, quiet: bool) -> Option<Kind> {
-    match state {
-        State::Close if quiet => Some(Kind::Closed),
-        State::Close => Some(Kind::Leaving),
-        State::TimeWait => Some(Kind::TimeWait),
-        State::FinWait | State::CloseWait | State::LastAck if quiet => Some(Kind::Leaving),
-        _ => None,
-    }
-}
-
-fn unconfirmed(state: State, quiet: bool) -> Kind {
-    match state {
-        State::Close => Kind::Closed,
-        State::TimeWait | State::FinWait | State::CloseWait | State::LastAck => Kind::TimeWait,
-        State::Established => Kind::Unconfirmed,
-        State::None | State::SynSent | State::SynRecv | State::SynAck | State::Listen => {
-            if quiet {
-                Kind::HalfOpen
-            } else {
-                Kind::Opening
-            }
-        }
-    }
+fn kind(flow: &Standing, quiet: bool) -> Option<Kind> {
+    Some(match (flow.phase, flow.confirmed) {
+        (Phase::Reset, true) if !quiet => Kind::Leaving,
+        (Phase::Reset, _) => Kind::Closed,
+        (Phase::Closed, _) | (Phase::Closing, false) => Kind::TimeWait,
+        (Phase::Closing, true) if quiet => Kind::Leaving,
+        (Phase::Opening, false) if quiet => Kind::HalfOpen,
+        (Phase::Opening, false) => Kind::Opening,
+        (Phase::Open, false) => Kind::Unconfirmed,
+        (Phase::Datagrams, false) if flow.answered => Kind::Unconfirmed,
+        (Phase::Datagrams, false) => Kind::OneWay,
+        (_, true) => return None,
+    })
 }
 
 /// How many of `most` flows to look at in each of two tables of these lengths: each flow has the same chance, and a table
@@ -114,15 +92,23 @@ pub(crate) fn shares(most: usize, one: usize, other: usize) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tcp::ALL;
     use super::*;
     use std::vec::Vec;
 
     const HZ: u32 = 250;
 
-    fn kind(tcp: Option<State>, confirmed: bool, idle: u32) -> Option<Kind> {
+    const PHASES: [Phase; 6] = [
+        Phase::Datagrams,
+        Phase::Opening,
+        Phase::Open,
+        Phase::Closing,
+        Phase::Closed,
+        Phase::Reset,
+    ];
+
+    fn kind(phase: Phase, confirmed: bool, idle: u32) -> Option<Kind> {
         let flow = Standing {
-            tcp,
+            phase,
             answered: confirmed,
             confirmed,
             idle,
@@ -132,13 +118,13 @@ mod tests {
 
     fn all() -> Vec<Standing> {
         let mut flows = Vec::new();
-        for tcp in ALL.into_iter().map(Some).chain([None]) {
+        for phase in PHASES {
             for (answered, confirmed) in
                 [(false, false), (true, false), (false, true), (true, true)]
             {
                 for idle in [0, 1, HZ, 3 * HZ - 1, 3 * HZ, 900 * HZ, u32::MAX] {
                     flows.push(Standing {
-                        tcp,
+                        phase,
                         answered,
                         confirmed,
                         idle,
@@ -152,11 +138,10 @@ mod tests {
     #[test]
     fn a_confirmed_live_one_never_gives_way() {
         for flow in all().iter().filter(|flow| flow.confirmed) {
-            let live = match flow.tcp {
-                None => true,
-                Some(State::Close | State::TimeWait) => false,
-                Some(State::FinWait | State::CloseWait | State::LastAck) => flow.idle < 3 * HZ,
-                Some(_) => true,
+            let live = match flow.phase {
+                Phase::Reset | Phase::Closed => false,
+                Phase::Closing => flow.idle < 3 * HZ,
+                Phase::Datagrams | Phase::Opening | Phase::Open => true,
             };
             assert_eq!(rank(flow, HZ).is_none(), live, "{flow:?}");
         }
@@ -171,31 +156,32 @@ mod tests {
 
     #[test]
     fn those_with_least_to_lose_come_first() {
-        use State::{Close, CloseWait, Established, FinWait, SynRecv, TimeWait};
         let order = [
-            (Some(Close), false),
-            (Some(TimeWait), true),
-            (Some(SynRecv), false),
-            (None, false),
-            (Some(Established), false),
-            (Some(CloseWait), true),
+            (Phase::Reset, false),
+            (Phase::Closed, true),
+            (Phase::Opening, false),
+            (Phase::Datagrams, false),
+            (Phase::Open, false),
+            (Phase::Closing, true),
         ];
         let idle = 10 * HZ;
-        let kinds: Vec<_> = order.map(|(tcp, known)| kind(tcp, known, idle)).to_vec();
+        let kinds: Vec<_> = order
+            .map(|(phase, known)| kind(phase, known, idle))
+            .to_vec();
         assert!(kinds.iter().all(Option::is_some));
         assert!(kinds.is_sorted() && kinds.windows(2).all(|two| two[0] != two[1]));
-        assert_eq!(kind(Some(FinWait), false, 0), Some(Kind::TimeWait));
-        assert_eq!(kind(Some(FinWait), true, 0), None);
-        assert_eq!(kind(Some(FinWait), true, idle), Some(Kind::Leaving));
+        assert_eq!(kind(Phase::Closing, false, 0), Some(Kind::TimeWait));
+        assert_eq!(kind(Phase::Closing, true, 0), None);
+        assert_eq!(kind(Phase::Closing, true, idle), Some(Kind::Leaving));
     }
 
     #[test]
     fn datagrams_keep_no_handshake_out() {
-        let young = kind(Some(State::SynRecv), false, HZ);
-        let old = kind(Some(State::SynRecv), false, 3 * HZ);
-        let datagram = kind(None, false, 0);
+        let young = kind(Phase::Opening, false, HZ);
+        let old = kind(Phase::Opening, false, 3 * HZ);
+        let datagram = kind(Phase::Datagrams, false, 0);
         assert!(old < datagram && datagram < young);
-        assert!(young < kind(Some(State::Established), false, HZ));
+        assert!(young < kind(Phase::Open, false, HZ));
     }
 
     #[test]
@@ -210,15 +196,15 @@ mod tests {
 
     #[test]
     fn one_reset_while_it_talks_goes_last() {
-        let talking = kind(Some(State::Close), true, HZ);
-        let silent = kind(Some(State::Close), true, 3 * HZ);
+        let talking = kind(Phase::Reset, true, HZ);
+        let silent = kind(Phase::Reset, true, 3 * HZ);
         assert_eq!((talking, silent), (Some(Kind::Leaving), Some(Kind::Closed)));
     }
 
     #[test]
     fn an_answered_datagram_goes_after_one_way_traffic() {
         let flow = |answered| Standing {
-            tcp: None,
+            phase: Phase::Datagrams,
             answered,
             confirmed: false,
             idle: 5,

@@ -5,6 +5,8 @@
 //! segments before it is known whether their receiver takes them. So this is no machine of RFC 9293, but a guess that
 //! decides how long a silent connection is kept and whether it counts as active.
 
+use super::{Direction, Phase, Protocol, Row};
+
 /// Bits of the TCP header's flags byte (RFC 9293, section 3.1).
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -12,12 +14,12 @@ const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
 /// How many states there are.
-pub(super) const STATES: usize = 11;
+const STATES: usize = 11;
 
 /// A connection's state; the numbers are IPVS's (`IP_VS_TCP_S_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum State {
+pub(super) enum State {
     /// No segment was judged yet.
     None = 0,
     /// Both ends may send.
@@ -43,7 +45,7 @@ pub(crate) enum State {
 }
 
 /// Every state at the index of its number.
-pub(super) const ALL: [State; STATES] = [
+const ALL: [State; STATES] = [
     State::None,
     State::Established,
     State::SynSent,
@@ -57,52 +59,12 @@ pub(super) const ALL: [State; STATES] = [
     State::SynAck,
 ];
 
-/// Seconds without a packet after which a connection expires, at the index of its state's number.
-pub(super) const TIMEOUTS: [u32; STATES] = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120];
-
 impl State {
     /// The state with this number; [`State::None`] for a number that no state has.
     #[inline]
-    pub(crate) fn from_u8(number: u8) -> Self {
+    fn from_u8(number: u8) -> Self {
         ALL.get(usize::from(number)).copied().unwrap_or(Self::None)
     }
-
-    /// The name in listings, as IPVS writes it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::None => "NONE",
-            Self::Established => "ESTABLISHED",
-            Self::SynSent => "SYN_SENT",
-            Self::SynRecv => "SYN_RECV",
-            Self::FinWait => "FIN_WAIT",
-            Self::TimeWait => "TIME_WAIT",
-            Self::Close => "CLOSE",
-            Self::CloseWait => "CLOSE_WAIT",
-            Self::LastAck => "LAST_ACK",
-            Self::Listen => "LISTEN",
-            Self::SynAck => "SYNACK",
-        }
-    }
-
-    /// Whether the connection counts among its destination's active ones.
-    #[inline]
-    pub(crate) fn is_active(self) -> bool {
-        matches!(
-            self,
-            Self::Established | Self::SynSent | Self::SynRecv | Self::SynAck
-        )
-    }
-}
-
-/// Where a segment comes from, and whether the other direction passes here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From the client; the server's segments are seen too.
-    Input,
-    /// From the server.
-    Output,
-    /// From the client; the server answers past the director.
-    InputOnly,
 }
 
 /// The next states of one direction: a row for each event, in it a column for each present state.
@@ -172,11 +134,11 @@ impl Table {
     }
 }
 
-/// The state of a connection after a segment with `flags` (the TCP header's flags byte) in `direction`.
+/// The state of a connection after a segment with `flags` in `direction`.
 ///
 /// A segment with none of RST, SYN, FIN and ACK closes. Source: `set_tcp_state` of Linux's `ip_vs_proto_tcp.c`.
 #[inline]
-pub(crate) fn next(state: State, flags: u8, direction: Direction) -> State {
+fn next(state: State, flags: u8, direction: Direction) -> State {
     Table::of(direction)
         .row(flags)
         .and_then(|row| row.get(usize::from(state as u8)))
@@ -184,36 +146,65 @@ pub(crate) fn next(state: State, flags: u8, direction: Direction) -> State {
         .unwrap_or(State::Close)
 }
 
-/// Whether a segment with `flags` goes on with a connection that its sender takes for open.
-#[inline]
-pub(crate) fn goes_on(flags: u8) -> bool {
-    flags & (ACK | SYN | RST) == ACK
-}
+/// TCP.
+pub(super) struct Tcp;
 
-/// Whether a segment with `flags` resets the connection.
-#[inline]
-pub(crate) fn resets(flags: u8) -> bool {
-    flags & RST != 0
-}
+impl Protocol for Tcp {
+    const NUMBER: u8 = 6;
+    const HEADER: usize = 20;
+    const CHECK: usize = 16;
+    const FLAGS: Option<usize> = Some(13);
+    #[rustfmt::skip]
+    const STATES: &'static [Row] = &[
+        //       name           s  active phase
+        Row::new("NONE",          2, false, Phase::Opening),
+        Row::new("ESTABLISHED", 900, true,  Phase::Open),
+        Row::new("SYN_SENT",    120, true,  Phase::Opening),
+        Row::new("SYN_RECV",     60, true,  Phase::Opening),
+        Row::new("FIN_WAIT",    120, false, Phase::Closing),
+        Row::new("TIME_WAIT",   120, false, Phase::Closed),
+        Row::new("CLOSE",        10, false, Phase::Reset),
+        Row::new("CLOSE_WAIT",   60, false, Phase::Closing),
+        Row::new("LAST_ACK",     30, false, Phase::Closing),
+        Row::new("LISTEN",      120, false, Phase::Opening),
+        Row::new("SYNACK",      120, true,  Phase::Opening),
+    ];
 
-/// Whether a segment with `flags` may open a flow: a SYN that is no RST.
-///
-/// SYN with ACK may too, for the data connection of active FTP.
-#[inline]
-pub(crate) fn may_create(flags: u8) -> bool {
-    flags & (SYN | RST) == SYN
-}
+    #[inline(always)]
+    fn next(state: u8, flags: u8, direction: Direction) -> u8 {
+        next(State::from_u8(state), flags, direction) as u8
+    }
 
-/// Whether a segment with `flags` ends a connection, or its direction of it.
-#[inline]
-pub(crate) fn ends(flags: u8) -> bool {
-    flags & (FIN | RST) != 0
-}
+    /// A SYN that is no RST. SYN with ACK may too, for the data connection of active FTP.
+    #[inline(always)]
+    fn may_create(flags: u8) -> bool {
+        flags & (SYN | RST) == SYN
+    }
 
-/// Whether a segment with `flags` opens a connection, from either side.
-#[inline(always)]
-pub(crate) fn opens(flags: u8) -> bool {
-    flags & SYN != 0
+    #[inline(always)]
+    fn begins(flags: u8) -> bool {
+        flags & (SYN | ACK | RST) == SYN
+    }
+
+    #[inline(always)]
+    fn opens(flags: u8) -> bool {
+        flags & SYN != 0
+    }
+
+    #[inline(always)]
+    fn goes_on(flags: u8) -> bool {
+        flags & (ACK | SYN | RST) == ACK
+    }
+
+    #[inline(always)]
+    fn resets(flags: u8) -> bool {
+        flags & RST != 0
+    }
+
+    #[inline(always)]
+    fn ends(flags: u8) -> bool {
+        flags & (FIN | RST) != 0
+    }
 }
 
 #[cfg(test)]
@@ -262,7 +253,7 @@ mod tests {
         for (number, (_, name)) in NAMES.into_iter().enumerate() {
             let state = State::from_u8(number as u8);
             assert_eq!(state as usize, number);
-            assert_eq!(state.name(), name);
+            assert_eq!(Tcp::STATES[number].name, name);
         }
         for number in STATES as u8..=u8::MAX {
             assert_eq!(State::from_u8(number), State::None);
@@ -271,14 +262,17 @@ mod tests {
 
     #[test]
     fn active_states_are_those_of_ipvs() {
-        let active: Vec<_> = ALL.iter().filter(|s| s.is_active()).collect();
+        let active: Vec<_> = (0..)
+            .zip(Tcp::STATES)
+            .filter_map(|(number, row)| row.active.then_some(State::from_u8(number)))
+            .collect();
         let expected = [
             State::Established,
             State::SynSent,
             State::SynRecv,
             State::SynAck,
         ];
-        assert_eq!(active, expected.iter().collect::<Vec<_>>());
+        assert_eq!(active, expected);
     }
 
     #[test]
@@ -364,17 +358,22 @@ mod tests {
     #[test]
     fn only_an_acknowledgement_goes_on() {
         for flags in 0..=u8::MAX {
-            let expected = flags & ACK != 0 && flags & SYN == 0 && !resets(flags);
-            assert_eq!(goes_on(flags), expected);
+            let expected = flags & ACK != 0 && flags & SYN == 0 && !Tcp::resets(flags);
+            assert_eq!(Tcp::goes_on(flags), expected);
         }
-        assert!(goes_on(ACK | FIN) && !goes_on(SYN) && !goes_on(SYN | ACK) && !goes_on(RST | ACK));
+        assert!(
+            Tcp::goes_on(ACK | FIN)
+                && !Tcp::goes_on(SYN)
+                && !Tcp::goes_on(SYN | ACK)
+                && !Tcp::goes_on(RST | ACK)
+        );
     }
 
     #[test]
     fn only_a_syn_without_rst_may_create() {
         for flags in 0..=u8::MAX {
             let expected = flags & SYN != 0 && flags & RST == 0;
-            assert_eq!(may_create(flags), expected);
+            assert_eq!(Tcp::may_create(flags), expected);
         }
     }
 }
