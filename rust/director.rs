@@ -13,7 +13,7 @@ use crate::expiry::rank::Kind;
 use crate::flow::gate::Gate;
 use crate::flow::ways::Ways;
 use crate::flow::FlowTable;
-use crate::service::{Services, SWEEP_INTERVAL};
+use crate::service::{Namespace, Services, SWEEP_INTERVAL};
 use crate::sys::hook::Point;
 use crate::sys::net::Net;
 use crate::sys::netdev::Departures;
@@ -157,7 +157,7 @@ pub(crate) struct Director {
     /// How often the worker ran.
     runs: AtomicU64,
     /// Who pays for all this.
-    pub(crate) account: Account,
+    account: Account,
 }
 
 /// So many flows may wait for their memory to be freed besides as many as there may be.
@@ -167,14 +167,6 @@ impl Director {
     /// The namespace.
     pub(crate) fn net(&self) -> Net {
         self.net
-    }
-
-    /// Starts looking at the packets of a family, unless that is so already. Sleeps, and may
-    /// load a module: to be called without a lock.
-    pub(crate) fn enable(&self, v6: bool) -> Result {
-        netns::enable::<Self>(&self.net, v6)?;
-        self.open_gate();
-        Ok(())
     }
 
     /// Makes all marks void; those that are earned from now on count. Sleeps.
@@ -263,6 +255,26 @@ impl Director {
             v4.saturating_add(self.flows6.buckets(rcu))
         });
         buckets as u64
+    }
+}
+
+impl Namespace for Director {
+    fn net(&self) -> Net {
+        self.net
+    }
+
+    fn account(&self) -> &Account {
+        &self.account
+    }
+
+    fn lports(&self) -> (u16, u16) {
+        self.config.lports()
+    }
+
+    fn enable(&self, v6: bool) -> Result {
+        netns::enable::<Self>(&self.net, v6)?;
+        self.open_gate();
+        Ok(())
     }
 }
 

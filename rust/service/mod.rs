@@ -29,7 +29,7 @@ use self::ports::PortSets;
 use self::refusal::demand;
 use self::table::{Place, Table};
 use self::trash::Trash;
-use crate::director::Director;
+use crate::sys::net::Net;
 use crate::sys::quota::{Account, SERVICES};
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::route::addr_type;
@@ -41,6 +41,19 @@ pub(crate) use self::id::{DestId, ServiceId};
 pub(crate) use self::ports::{Held, PortSet};
 pub(crate) use self::refusal::{Outcome, Refusal};
 pub(crate) use self::roster::{Local, LocalAddr, Pick, Service};
+
+/// The network namespace that services are in, as far as they need it.
+pub(crate) trait Namespace {
+    /// Which it is.
+    fn net(&self) -> Net;
+    /// Who pays for what it has.
+    fn account(&self) -> &Account;
+    /// First and last local port of FULLNAT, for sets of ports that are made from now on.
+    fn lports(&self) -> (u16, u16);
+    /// Starts looking at the packets of a family, unless that is so already. Sleeps, and may
+    /// load a module: to be called without a lock.
+    fn enable(&self, v6: bool) -> Result;
+}
 
 /// Seconds between two looks for what is not used any more.
 pub(crate) const SWEEP_INTERVAL: u32 = 5;
@@ -138,11 +151,11 @@ impl Services {
     }
 
     /// Adds a service.
-    pub(crate) fn add(&self, director: &Director, id: ServiceId, spec: ServiceSpec) -> Outcome {
+    pub(crate) fn add(&self, ns: &impl Namespace, id: ServiceId, spec: ServiceSpec) -> Outcome {
         check::service_id(&id)?;
         check::service(&id, &spec)?;
         // Before the lock: it may load a module.
-        director.enable(id.addr.is_ipv6())?;
+        ns.enable(id.addr.is_ipv6())?;
         let mut book = self.book.lock();
         demand(self.serial(&id).is_err(), EEXIST, c"the service exists")?;
         let serial = book.last_serial.wrapping_add(1);
@@ -151,7 +164,7 @@ impl Services {
             id,
             serial,
             roster,
-            _quota: SERVICES.take(&director.account)?,
+            _quota: SERVICES.take(ns.account())?,
         };
         let service = Arc::new(service, GFP_KERNEL_ACCOUNT)?;
         let entry = Entry::new(service.clone(), spec);
@@ -238,7 +251,7 @@ impl Services {
     /// Adds a destination to a service.
     pub(crate) fn add_dest(
         &self,
-        director: &Director,
+        ns: &impl Namespace,
         service: &ServiceId,
         id: DestId,
         spec: &DestSpec,
@@ -247,7 +260,7 @@ impl Services {
         let known = self.serial(service).is_ok();
         if crosses && known {
             // Errors about a tunnel come by its own family. Before the lock, as above.
-            director.enable(id.addr.is_ipv6())?;
+            ns.enable(id.addr.is_ipv6())?;
         }
         let mut book = self.book.lock();
         let entry = self.entry_in(&book, service)?;
@@ -257,13 +270,13 @@ impl Services {
             c"the service came this moment: try again",
         )?;
         demand(!entry.has(&id), EEXIST, c"the service has this destination")?;
-        check::room(director.net(), entry.members().len())?;
+        check::room(ns.net(), entry.members().len())?;
         check::dest(service, &id, spec)?;
-        let kind = addr_type(&director.net(), id.addr);
+        let kind = addr_type(&ns.net(), id.addr);
         check::dest_addr(id.addr, kind, spec)?;
         let serial = self.serial(service)?;
-        let member = book.revive(&director.account, service, serial, id)?;
-        let (entry, pool) = self.parts(&mut book, director, service)?;
+        let member = book.revive(ns.account(), service, serial, id)?;
+        let (entry, pool) = self.parts(&mut book, ns, service)?;
         entry.add(member, spec, pool)?;
         book.trash.remove(*service, id);
         Ok(())
@@ -272,13 +285,13 @@ impl Services {
     /// Changes a destination.
     pub(crate) fn set_dest(
         &self,
-        director: &Director,
+        ns: &impl Namespace,
         service: &ServiceId,
         id: &DestId,
         spec: &DestSpec,
     ) -> Outcome {
         let mut book = self.book.lock();
-        let (entry, pool) = self.parts(&mut book, director, service)?;
+        let (entry, pool) = self.parts(&mut book, ns, service)?;
         demand(entry.has(id), NO_DEST.error, NO_DEST.text)?;
         check::dest(service, id, spec)?;
         entry.edit(id, spec, pool)
@@ -298,13 +311,13 @@ impl Services {
     /// Adds a local address, from which FULLNAT talks to the service's destinations.
     pub(crate) fn add_local(
         &self,
-        director: &Director,
+        ns: &impl Namespace,
         service: &ServiceId,
         addr: IpAddr,
     ) -> Outcome {
         let mut book = self.book.lock();
-        let (entry, pool) = self.parts(&mut book, director, service)?;
-        check::local_addr(service, addr, addr_type(&director.net(), addr))?;
+        let (entry, pool) = self.parts(&mut book, ns, service)?;
+        check::local_addr(service, addr, addr_type(&ns.net(), addr))?;
         entry.add_local(addr, pool)
     }
 
@@ -321,15 +334,15 @@ impl Services {
     fn parts<'a>(
         &self,
         book: &'a mut Book,
-        director: &'a Director,
+        ns: &'a impl Namespace,
         service: &ServiceId,
     ) -> Outcome<(&'a mut Entry, Pool<'a>)> {
         let serial = self.serial(service)?;
         let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
         let pool = Pool {
             sets: &mut book.sets,
-            account: &director.account,
-            range: director.config.lports(),
+            account: ns.account(),
+            range: ns.lports(),
         };
         Ok((entry, pool))
     }
