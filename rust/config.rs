@@ -5,7 +5,6 @@
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-use crate::proto::Timeouts;
 use crate::sys::host;
 use crate::sys::net::Net;
 use crate::sys::sysctl::{Bound, Value, Values};
@@ -22,8 +21,6 @@ const LPORT_MAX: usize = 3;
 /// The settings of a namespace.
 pub(crate) struct Config {
     pub(super) values: Arc<Values<4>>,
-    /// How long connections may be idle.
-    pub(crate) timeouts: Timeouts,
 }
 
 impl Config {
@@ -45,7 +42,6 @@ impl Config {
         ]);
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
-            timeouts: Timeouts::default(),
         })
     }
 
@@ -64,12 +60,6 @@ impl Config {
     pub(crate) fn lports(&self) -> (u16, u16) {
         let port = |index| u16::try_from(self.values.get(index)).unwrap_or(u16::MAX);
         (port(LPORT_MIN), port(LPORT_MAX))
-    }
-
-    /// Seconds without a packet after which a connection in `state` expires.
-    #[inline]
-    pub(crate) fn timeout(&self, proto: u8, state: u8) -> u32 {
-        self.timeouts.get(proto, state)
     }
 }
 

@@ -2,7 +2,6 @@
 
 //! The director: all that rlvs keeps in one network namespace.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 
@@ -10,9 +9,7 @@ use crate::config::Config;
 use crate::control::sysctl::Sysctls;
 use crate::datapath;
 use crate::expiry::rank::Kind;
-use crate::flow::gate::Gate;
-use crate::flow::ways::Ways;
-use crate::flow::FlowTable;
+use crate::flow::Flows;
 use crate::service::{Namespace, Services, SWEEP_INTERVAL};
 use crate::sys::hook::Point;
 use crate::sys::net::Net;
@@ -20,10 +17,7 @@ use crate::sys::netdev::Departures;
 use crate::sys::netns::{self, PerNet};
 use crate::sys::once::Once;
 use crate::sys::quota::{Account, Taken, SERVICES};
-use crate::sys::random;
 use crate::sys::rcu;
-use crate::sys::skb::NotReady;
-use crate::sys::tally::{self, Tally};
 use crate::sys::time::{Jiffies, HZ};
 use crate::sys::worker::Job;
 
@@ -43,58 +37,6 @@ pub(crate) struct Drops {
     pub(crate) ports: AtomicU64,
     /// No memory.
     pub(crate) nomem: AtomicU64,
-}
-
-/// Why a packet of a known flow does not go early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// It has SYN.
-    Syn,
-    /// No packet of its side has come out behind the host's rules yet.
-    Unmarked,
-    /// It came in by another interface than those that have.
-    Interface,
-    /// IPsec has policies.
-    Policy,
-    /// The way out is not known, or not any more, or leads to this host.
-    Path,
-    /// It is too large for the way out.
-    Size,
-    /// Its TTL or hop limit has run out.
-    Ttl,
-    /// It has options or extension headers, or came in fragments.
-    Form,
-    /// The kernel would not forward it either.
-    Refused,
-    /// Connection tracking has to see it.
-    Tracking,
-}
-
-impl From<NotReady> for Why {
-    fn from(reason: NotReady) -> Self {
-        match reason {
-            NotReady::Refused => Self::Refused,
-            NotReady::Interface => Self::Interface,
-            NotReady::Path => Self::Path,
-            NotReady::Size => Self::Size,
-        }
-    }
-}
-
-/// Packets of known flows that did not go early, by reason.
-pub(crate) struct Late(Tally);
-
-impl Late {
-    /// Counts one.
-    #[cold]
-    pub(crate) fn count(&self, why: Why) {
-        self.0.count(why as usize);
-    }
-
-    /// So many there were, each at its reason's number.
-    pub(crate) fn read(&self) -> [u64; tally::SIZE] {
-        self.0.read()
-    }
 }
 
 /// Known connections that gave way to new ones, by what they were.
@@ -130,20 +72,12 @@ pub(crate) struct Director {
     _sysctls: Sysctls,
     /// What the administrator set.
     pub(crate) config: Config,
-    /// Known connections over IPv4; they refer to destinations.
-    pub(crate) flows4: FlowTable<Ipv4Addr>,
-    /// Known connections over IPv6.
-    pub(crate) flows6: FlowTable<Ipv6Addr>,
+    /// Known connections; they refer to destinations.
+    #[pin]
+    pub(crate) flows: Flows,
     /// Services and their destinations.
     #[pin]
     pub(crate) services: Services,
-    /// The ways that packets take.
-    pub(crate) ways: Ways,
-    /// Whether anybody may go early, and which marks count.
-    #[pin]
-    pub(crate) gate: Gate,
-    /// Packets of known flows that did not go early, by reason.
-    pub(crate) late: Late,
     /// New connections that were turned away.
     pub(crate) drops: Drops,
     /// Connections that gave way to them.
@@ -171,19 +105,19 @@ impl Director {
 
     /// Makes all marks void; those that are earned from now on count. Sleeps.
     pub(crate) fn recheck(&self) {
-        self.gate.close();
+        self.flows.gate.close();
         self.open_gate();
     }
 
     /// Has the worker open the gate, where there is something behind it.
     fn reopen(&self) {
-        if self.ways.is_open() {
+        if self.flows.ways.is_open() {
             self.wake_worker();
         }
     }
 
     fn open_gate(&self) {
-        self.gate.open(|| self.config.early());
+        self.flows.gate.open(|| self.config.early());
     }
 
     /// Makes the worker run now; callable from softirqs.
@@ -218,12 +152,12 @@ impl Director {
 
     /// Flows of both families.
     pub(crate) fn conns(&self) -> u64 {
-        self.flows4.len().saturating_add(self.flows6.len()) as u64
+        self.flows.len()
     }
 
     /// Whether there are as many flows as there may be.
     pub(crate) fn is_full(&self) -> bool {
-        self.is_at_limit() || self.flows4.is_full()
+        self.is_at_limit() || self.flows.v4.is_full()
     }
 
     /// Whether there are as many flows as the namespace itself may have.
@@ -234,27 +168,17 @@ impl Director {
     /// Whether so many flows have given way that their memory could not be freed yet: as many
     /// again as there may be, and some.
     pub(crate) fn is_swamped(&self) -> bool {
-        let dead = self.flows4.dead().saturating_add(self.flows6.dead()) as u64;
-        dead > self.config.conn_max().saturating_add(SWAMP)
+        self.flows.dead() > self.config.conn_max().saturating_add(SWAMP)
     }
 
     /// How long the worker pauses. A round through large tables takes a while, and what is in
     /// them ends soon enough if there is one a second.
     fn interval(&self) -> Jiffies {
-        if self.buckets() > MANY_BUCKETS {
+        if self.flows.buckets() > MANY_BUCKETS {
             Jiffies(HZ)
         } else {
             INTERVAL
         }
-    }
-
-    /// Buckets of both families' tables.
-    pub(crate) fn buckets(&self) -> u64 {
-        let buckets = rcu::read(|rcu| {
-            let v4 = self.flows4.buckets(rcu);
-            v4.saturating_add(self.flows6.buckets(rcu))
-        });
-        buckets as u64
     }
 }
 
@@ -293,19 +217,13 @@ impl PerNet for Director {
         let config = Config::new(net, recheck)?;
         let sysctls = Sysctls::new(net, &config)?;
         let account = Account::new(net)?;
-        let flows4 = FlowTable::new(&account, random::words());
-        let flows6 = FlowTable::new(&account, random::words());
-        let late = Late(Tally::new()?);
+        let flows = Flows::new(net, &account)?;
         Ok(try_pin_init!(Self {
             net,
             _sysctls: sysctls,
             config,
-            flows4,
-            flows6,
+            flows <- flows,
             services <- Services::new(),
-            ways: Ways::new(),
-            gate <- Gate::new(),
-            late,
             drops: Drops::default(),
             displaced: Displaced::default(),
             tables: [const { Once::empty() }; 2],
@@ -317,33 +235,28 @@ impl PerNet for Director {
     }
 
     fn open(&self, v6: bool) -> Result {
-        self.ways.open()?;
-        let (table, flows4, flows6) = (usize::from(v6), &self.flows4, &self.flows6);
-        if let Some(room) = self.tables.get(table).filter(|room| room.get().is_none()) {
+        let table = self.tables.get(usize::from(v6));
+        if let Some(room) = table.filter(|room| room.get().is_none()) {
             room.put(KVBox::new(
                 SERVICES.take(&self.account)?,
                 GFP_KERNEL_ACCOUNT,
             )?);
         }
-        if v6 {
-            flows6.open()
-        } else {
-            flows4.open()
-        }
+        self.flows.open(v6)
     }
 }
 
 impl Departures for Director {
     /// Routes are kept, and a route may hold its device.
     fn device_gone(&self) {
-        self.gate.close();
-        self.ways.clear();
+        self.flows.gate.close();
+        self.flows.ways.clear();
         self.services.forget_paths();
         self.reopen();
     }
 
     fn address_gone(&self) {
-        self.gate.close();
+        self.flows.gate.close();
         self.reopen();
     }
 }
@@ -355,21 +268,16 @@ impl Job for Director {
         self.hurried.store(false, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
         let all = self.retimed.swap(false, Ordering::Acquire);
-        let retired = self.ways.retire().then_some(&self.ways);
-        let left4 = self.flows4.tend(&self.config, all, retired);
-        let left6 = self.flows6.tend(&self.config, all, retired);
-        if let Some(ways) = retired {
-            ways.renew();
-        }
+        let left = self.flows.tend(all);
         self.open_gate();
         let tidy = self.services.sweep();
-        let rest = [self.flows4.rest(), self.flows6.rest()] == [true; 2];
-        if !rest || left4 || left6 {
-            rcu::read(|rcu| self.ways.sweep(rcu));
+        let rest = self.flows.rest();
+        if left || !rest {
+            rcu::read(|rcu| self.flows.ways.sweep(rcu));
             return Some(self.interval());
         }
         // Nobody needs the ways, and nobody would look after them.
-        self.ways.clear();
+        self.flows.ways.clear();
         (!tidy).then_some(Jiffies::seconds(SWEEP_INTERVAL))
     }
 }

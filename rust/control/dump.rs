@@ -92,10 +92,10 @@ pub(super) fn locals(
 /// All connections, IPv4 first. Remembers the family and where its walk goes on.
 pub(super) fn flows(dump: &mut Dump<'_>, director: &Director) -> Result {
     if let [0, _] = dump.cursor() {
-        flows_of(dump, 0, director, &director.flows4)?;
+        flows_of(dump, 0, director, &director.flows.v4)?;
         dump.remember([1, 0]);
     }
-    flows_of(dump, 1, director, &director.flows6)
+    flows_of(dump, 1, director, &director.flows.v6)
 }
 
 fn flows_of<A: flow::Family>(
@@ -113,7 +113,7 @@ fn flows_of<A: flow::Family>(
         let mark = dump.mark();
         let mut result = Ok(());
         next = rcu::read(|rcu| {
-            table.list(&director.config, rcu, at, |flow| {
+            table.list(&director.flows.timeouts, rcu, at, |flow| {
                 if result.is_ok() {
                     result = dump.message(cmd::NEW_CONN, |m| write::flow(m, &flow));
                 }

@@ -102,7 +102,7 @@ fn run(request: &Request<'_>) -> Result<(), Fault> {
     match request.command() {
         cmd::GET_SERVICE => get_service(request, director, &top),
         cmd::GET_CONFIG => reply(request, cmd::SET_CONFIG, |m| {
-            write::timeouts(m, &director.config.timeouts)
+            write::timeouts(m, &director.flows.timeouts)
         }),
         cmd::GET_INFO => reply(request, cmd::SET_INFO, |m| write::info(m, director)),
         cmd::SET_CONFIG => set_config(director, &top),
@@ -173,7 +173,7 @@ fn set_config(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
             c"a time-out must be at most 2147483 seconds",
         ));
     }
-    director.config.timeouts.set(seconds);
+    director.flows.timeouts.set(seconds);
     director.retimed();
     Ok(())
 }

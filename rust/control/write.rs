@@ -146,7 +146,7 @@ pub(super) fn timeouts(m: &mut Message<'_>, timeouts: &Timeouts) -> Result {
 
 /// The whole.
 pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
-    let buckets = u32::try_from(director.buckets()).unwrap_or(u32::MAX);
+    let buckets = u32::try_from(director.flows.buckets()).unwrap_or(u32::MAX);
     let (drops, displaced) = (&director.drops, &director.displaced);
     m.u32(info::VERSION, IPVS_VERSION)?;
     m.u32(info::CONN_TAB_SIZE, buckets)?;
@@ -166,7 +166,7 @@ pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
     m.str(info::MODULE_VERSION, VERSION)?;
     m.u32(info::EARLY, early_state(director))?;
     m.nest(info::LATE, |m| {
-        let counts = director.late.read();
+        let counts = director.flows.late.read();
         let mut rows = (1..).zip(counts).take(late::REASONS.len());
         rows.try_for_each(|(number, count)| m.u64(number, count))
     })?;
@@ -179,7 +179,7 @@ fn early_state(director: &Director) -> u32 {
         early::SWITCHED_OFF
     } else if has_policies(director.net()) {
         early::POLICIES
-    } else if director.gate.stamp().is_none() {
+    } else if director.flows.gate.stamp().is_none() {
         early::PAUSED
     } else {
         early::ON

@@ -4,8 +4,9 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, known, parse, Stack};
+use super::{icmp, known, parse};
 use crate::director::Director;
+use crate::flow::{Family, Flows};
 use crate::packet::{Context, Parsed};
 use crate::sys::hook::Hook;
 use crate::sys::index::Side;
@@ -18,27 +19,28 @@ const PRIORITY: i32 = 99;
 /// The hook.
 pub(crate) struct Forward<A>(PhantomData<A>);
 
-impl<A: Stack> Hook for Forward<A> {
+impl<A: Family> Hook for Forward<A> {
     type Data = Director;
     const PLACE: Place = Place::Forward;
     const PRIORITY: i32 = PRIORITY;
 
     fn run(director: &Director, packet: Packet<'_>) -> Verdict {
         let facts = packet.facts();
-        if facts.marked() || !facts.routed() || A::flows(director).len() == 0 {
+        let flows = &director.flows;
+        if facts.marked() || !facts.routed() || A::table(flows).len() == 0 {
             return packet.accept();
         }
-        through::<A>(director, packet)
+        through::<A>(flows, packet)
     }
 }
 
-fn through<A: Stack>(director: &Director, mut packet: Packet<'_>) -> Verdict {
+fn through<A: Family>(flows: &Flows, mut packet: Packet<'_>) -> Verdict {
     match parse::<A>(&mut packet) {
-        Parsed::Flow(context) => answer(director, packet, &context),
-        Parsed::Error(quote) => icmp::error(director, packet, &quote),
+        Parsed::Flow(context) => answer(flows, packet, &context),
+        Parsed::Error(quote) => icmp::error(flows, packet, &quote),
         // IPv6 fragments were reassembled before, if the kernel can.
         Parsed::Fragment if !A::V6 => match packet.defragment4() {
-            Ok(whole) => reassembled::<A>(director, whole),
+            Ok(whole) => reassembled::<A>(flows, whole),
             Err(kept) => kept,
         },
         Parsed::Short(_) => packet.drop(),
@@ -46,19 +48,19 @@ fn through<A: Stack>(director: &Director, mut packet: Packet<'_>) -> Verdict {
     }
 }
 
-fn reassembled<A: Stack>(director: &Director, mut packet: Packet<'_>) -> Verdict {
+fn reassembled<A: Family>(flows: &Flows, mut packet: Packet<'_>) -> Verdict {
     match parse::<A>(&mut packet) {
-        Parsed::Flow(context) => answer(director, packet, &context),
-        Parsed::Error(quote) => icmp::error(director, packet, &quote),
+        Parsed::Flow(context) => answer(flows, packet, &context),
+        Parsed::Error(quote) => icmp::error(flows, packet, &quote),
         Parsed::Short(_) => packet.drop(),
         _ => packet.accept(),
     }
 }
 
-fn answer<A: Stack>(director: &Director, packet: Packet<'_>, context: &Context<A>) -> Verdict {
+fn answer<A: Family>(flows: &Flows, packet: Packet<'_>, context: &Context<A>) -> Verdict {
     let rcu = packet.rcu();
-    match A::flows(director).find(rcu, context) {
-        Some((flow, Side::Second)) => known::reply(director, packet, flow, context),
+    match A::table(flows).find(rcu, context) {
+        Some((flow, Side::Second)) => known::reply(flows, packet, flow, context),
         _ => packet.accept(),
     }
 }

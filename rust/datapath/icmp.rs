@@ -5,9 +5,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::known::is_let_in;
-use super::Stack;
-use crate::director::Director;
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows};
 use crate::forward::{self, nat};
 use crate::packet::icmp::{Quote, TunnelQuote};
 use crate::packet::{ipv4, tunnel, Parsed};
@@ -17,31 +15,27 @@ use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
 /// Sends an error about a packet of a known flow to the one who sent that packet.
-pub(crate) fn error<A: Stack>(
-    director: &Director,
-    mut packet: Packet<'_>,
-    quote: &Quote<A>,
-) -> Verdict {
+pub(crate) fn error<A: Family>(flows: &Flows, mut packet: Packet<'_>, quote: &Quote<A>) -> Verdict {
     let rcu = packet.rcu();
     if A::destination(packet.bytes()) != Some(quote.context.tuple.src) {
         // It is for the sender of what it quotes: whoever it is for otherwise, it is not for us.
         return packet.accept();
     }
     let back = quote.context.tuple.reversed();
-    let found = A::flows(director).find_tuple(rcu, back, quote.context.proto);
+    let found = A::table(flows).find_tuple(rcu, back, quote.context.proto);
     if found.is_some() && !is_let_in::<A>(&mut packet) {
         return packet.drop();
     }
     match found {
-        Some((flow, Side::First)) => to_server(director, packet, flow, quote),
-        Some((flow, Side::Second)) => to_client(director, packet, flow, quote),
+        Some((flow, Side::First)) => to_server(flows, packet, flow, quote),
+        Some((flow, Side::Second)) => to_client(flows, packet, flow, quote),
         None => packet.accept(),
     }
 }
 
 /// An error about a reply, from the client or on the way to it.
-fn to_server<A: Stack>(
-    director: &Director,
+fn to_server<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     flow: &Flow<A>,
     quote: &Quote<A>,
@@ -51,36 +45,36 @@ fn to_server<A: Stack>(
     }
     flow.dest.stats.packet_in(packet.len());
     if flow.translates() {
-        nat::error_to_server(director, packet, flow, quote)
+        nat::error_to_server(flows, packet, flow, quote)
     } else {
-        forward::request_as_is(director, packet, flow, quote.ttl, false)
+        forward::request_as_is(flows, packet, flow, quote.ttl, false)
     }
 }
 
 /// An error about a request, from the real server or on the way to it.
-fn to_client<A: Stack>(
-    director: &Director,
+fn to_client<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
     flow.dest.stats.packet_out(packet.len());
-    nat::error_to_client(director, packet, flow, quote)
+    nat::error_to_client(flows, packet, flow, quote)
 }
 
 /// An error about a packet that was sent to a real server through a tunnel: the client
 /// gets one about its own packet inside.
-pub(crate) fn tunnel_error<'a, A: Stack>(
-    director: &'a Director,
+pub(crate) fn tunnel_error<'a, A: Family>(
+    flows: &'a Flows,
     mut packet: Packet<'a>,
     quote: &TunnelQuote,
 ) -> Verdict {
     let net = packet.net();
     let ours = addr_type(&net, quote.src) == AddrType::Local;
     let service = if quote.inner_v6 {
-        quoted_service::<Ipv6Addr>(director, &mut packet, quote)
+        quoted_service::<Ipv6Addr>(flows, &mut packet, quote)
     } else {
-        quoted_service::<Ipv4Addr>(director, &mut packet, quote)
+        quoted_service::<Ipv4Addr>(flows, &mut packet, quote)
     };
     let Some(service) = service.filter(|_| ours) else {
         return packet.accept();
@@ -109,8 +103,8 @@ pub(crate) fn tunnel_error<'a, A: Stack>(
 }
 
 /// The service's address, if the packet inside belongs to a flow that is tunnelled there.
-fn quoted_service<B: Stack>(
-    director: &Director,
+fn quoted_service<B: Family>(
+    flows: &Flows,
     packet: &mut Packet<'_>,
     quote: &TunnelQuote,
 ) -> Option<IpAddr> {
@@ -118,7 +112,7 @@ fn quoted_service<B: Stack>(
     let Parsed::Flow(context) = super::parse_quoted::<B>(packet, quote.inner) else {
         return None;
     };
-    let (flow, side) = B::flows(director).find(rcu, &context)?;
+    let (flow, side) = B::table(flows).find(rcu, &context)?;
     let tunnelled =
         side == Side::First && u32::from(flow.method) == fwd::TUNNEL && flow.dest.addr == quote.dst;
     tunnelled.then(|| flow.request.dst.into())

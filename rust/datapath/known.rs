@@ -2,9 +2,9 @@
 
 //! A packet of a known flow, at the hooks where IPVS works.
 
-use super::{schedule, Stack};
-use crate::director::{Director, Why};
-use crate::flow::Flow;
+use super::schedule;
+use crate::director::Director;
+use crate::flow::{Family, Flow, Flows, Why};
 use crate::forward::{self, earn};
 use crate::packet::Context;
 use crate::sys::index::Side;
@@ -17,7 +17,7 @@ use crate::sys::tracking::Tracking;
 ///
 /// A server's SYN does only if it is for a service itself.
 #[inline(always)]
-pub(crate) fn starts_over<A: Stack>(
+pub(crate) fn starts_over<A: Family>(
     director: &Director,
     rcu: &Rcu,
     (flow, side): (&Flow<A>, Side),
@@ -29,8 +29,8 @@ pub(crate) fn starts_over<A: Stack>(
 }
 
 /// Sends a client's packet to the real server.
-pub(crate) fn request<A: Stack>(
-    director: &Director,
+pub(crate) fn request<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -39,32 +39,32 @@ pub(crate) fn request<A: Stack>(
         // As IPVS: the flow gets no more packets and expires.
         return packet.drop();
     }
-    if !passes(director, &mut packet, flow, context, Side::First) {
+    if !passes(flows, &mut packet, flow, context, Side::First) {
         return packet.drop();
     }
     flow.dest.stats.packet_in(packet.len());
-    forward::request(director, packet, flow, context)
+    forward::request(flows, packet, flow, context)
 }
 
 /// Sends a real server's packet to the client.
-pub(crate) fn reply<A: Stack>(
-    director: &Director,
+pub(crate) fn reply<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
-    if !passes(director, &mut packet, flow, context, Side::Second) {
+    if !passes(flows, &mut packet, flow, context, Side::Second) {
         return packet.drop();
     }
     if flow.dest.available() {
         flow.dest.stats.packet_out(packet.len());
     }
-    forward::nat::reply(director, packet, flow, context)
+    forward::nat::reply(flows, packet, flow, context)
 }
 
 /// What every packet of a flow goes through that goes the ordinary way. False: drop it.
-fn passes<A: Stack>(
-    director: &Director,
+fn passes<A: Family>(
+    flows: &Flows,
     packet: &mut Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -82,27 +82,27 @@ fn passes<A: Stack>(
     if side == Side::Second && context.opens() {
         flow.doubt();
     }
-    if forward::touch(director, packet, flow, side, context.flags) {
-        earn::reconsider(director, packet, flow, side);
+    if forward::touch(flows, packet, flow, side, context.flags) {
+        earn::reconsider(flows, packet, flow, side);
     }
-    if director.gate.stamp().is_some() {
-        note(director, packet, context);
+    if flows.gate.stamp().is_some() {
+        note(flows, packet, context);
     }
     true
 }
 
 /// Whether IPsec's policies let the host take a packet in: the socket that asks them is passed by.
-pub(crate) fn is_let_in<A: Stack>(packet: &mut Packet<'_>) -> bool {
+pub(crate) fn is_let_in<A: Family>(packet: &mut Packet<'_>) -> bool {
     packet.place() != Place::LocalIn || packet.is_let_in(A::V6)
 }
 
 /// Counts why the packet was not even looked up early.
-fn note<A: Stack>(director: &Director, packet: &Packet<'_>, context: &Context<A>) {
+fn note<A: Family>(flows: &Flows, packet: &Packet<'_>, context: &Context<A>) {
     // While its route still tells whether it had to wait: it will get another one.
     let _ = packet.origin(A::V6);
     if context.opens() {
-        director.late.count(Why::Syn);
+        flows.late.count(Why::Syn);
     } else if A::parse_plain(packet.bytes()).is_none() || packet.largest_fragment(A::V6) != 0 {
-        director.late.count(Why::Form);
+        flows.late.count(Why::Form);
     }
 }

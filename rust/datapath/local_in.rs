@@ -4,8 +4,9 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, known, parse, schedule, Stack};
+use super::{icmp, known, parse, schedule};
 use crate::director::Director;
+use crate::flow::Family;
 use crate::packet::{Context, Parsed};
 use crate::sys::hook::Hook;
 use crate::sys::index::Side;
@@ -18,7 +19,7 @@ const PRIORITY: i32 = 99;
 /// The hook.
 pub(crate) struct LocalIn<A>(PhantomData<A>);
 
-impl<A: Stack> Hook for LocalIn<A> {
+impl<A: Family> Hook for LocalIn<A> {
     type Data = Director;
     const PLACE: Place = Place::LocalIn;
     const PRIORITY: i32 = PRIORITY;
@@ -30,8 +31,8 @@ impl<A: Stack> Hook for LocalIn<A> {
         }
         match parse::<A>(&mut packet) {
             Parsed::Flow(context) => flow(director, packet, &context),
-            Parsed::Error(quote) => icmp::error(director, packet, &quote),
-            Parsed::TunnelError(quote) => icmp::tunnel_error::<A>(director, packet, &quote),
+            Parsed::Error(quote) => icmp::error(&director.flows, packet, &quote),
+            Parsed::TunnelError(quote) => icmp::tunnel_error::<A>(&director.flows, packet, &quote),
             Parsed::Short(_) => packet.drop(),
             _ => packet.accept(),
         }
@@ -39,20 +40,20 @@ impl<A: Stack> Hook for LocalIn<A> {
 }
 
 /// Sends a packet on over its flow, a known or a new one.
-pub(super) fn flow<A: Stack>(
+pub(super) fn flow<A: Family>(
     director: &Director,
     packet: Packet<'_>,
     context: &Context<A>,
 ) -> Verdict {
     let rcu = packet.rcu();
-    let flows = A::flows(director);
+    let flows = A::table(&director.flows);
     match flows.find(rcu, context) {
         Some(found) if known::starts_over(director, rcu, found, context) => {
             flows.remove(rcu, found.0);
             schedule::schedule(director, packet, context)
         }
-        Some((flow, Side::First)) => known::request(director, packet, flow, context),
-        Some((flow, Side::Second)) => known::reply(director, packet, flow, context),
+        Some((flow, Side::First)) => known::request(&director.flows, packet, flow, context),
+        Some((flow, Side::Second)) => known::reply(&director.flows, packet, flow, context),
         None => schedule::schedule(director, packet, context),
     }
 }

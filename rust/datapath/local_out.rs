@@ -4,8 +4,9 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, local_in, parse, Stack};
+use super::{icmp, local_in, parse};
 use crate::director::Director;
+use crate::flow::{Family, Flows};
 use crate::packet::Parsed;
 use crate::sys::hook::Hook;
 use crate::sys::place::Place;
@@ -17,7 +18,7 @@ const PRIORITY: i32 = -98;
 /// The hook.
 pub(crate) struct LocalOut<A>(PhantomData<A>);
 
-impl<A: Stack> Hook for LocalOut<A> {
+impl<A: Family> Hook for LocalOut<A> {
     type Data = Director;
     const PLACE: Place = Place::LocalOut;
     const PRIORITY: i32 = PRIORITY;
@@ -25,7 +26,7 @@ impl<A: Stack> Hook for LocalOut<A> {
     fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
         let facts = packet.facts();
         if facts.marked() {
-            guard::<A>(director, &mut packet);
+            guard::<A>(&director.flows, &mut packet);
             return packet.accept();
         }
         if !facts.routed() || facts.nodefrag() {
@@ -33,7 +34,7 @@ impl<A: Stack> Hook for LocalOut<A> {
         }
         match parse::<A>(&mut packet) {
             Parsed::Flow(context) => local_in::flow(director, packet, &context),
-            Parsed::Error(quote) => icmp::error(director, packet, &quote),
+            Parsed::Error(quote) => icmp::error(&director.flows, packet, &quote),
             Parsed::Short(_) => packet.drop(),
             _ => packet.accept(),
         }
@@ -42,13 +43,13 @@ impl<A: Stack> Hook for LocalOut<A> {
 
 /// Keeps the host's own NAT away from a FULLNAT connection to a real server; others that are
 /// marked may be IPVS's.
-fn guard<A: Stack>(director: &Director, packet: &mut Packet<'_>) {
+fn guard<A: Family>(flows: &Flows, packet: &mut Packet<'_>) {
     if !packet.is_open() {
         return;
     }
     if let Parsed::Flow(context) = parse::<A>(packet) {
         let back = context.tuple.reversed();
-        let flow = A::flows(director).find_tuple(packet.rcu(), back, context.proto);
+        let flow = A::table(flows).find_tuple(packet.rcu(), back, context.proto);
         if flow.is_some_and(|(flow, _)| flow.is_fullnat()) {
             packet.keep_addresses();
         }

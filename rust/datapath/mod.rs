@@ -5,8 +5,8 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::director::Director;
-use crate::flow::{Family, FlowTable};
-use crate::packet::{Parse, Parsed};
+use crate::flow::Family;
+use crate::packet::Parsed;
 use crate::sys::hook::Point;
 use crate::sys::skb::Packet;
 
@@ -25,7 +25,7 @@ pub(crate) const HOOKS4: &[Point<Director>] = &points::<Ipv4Addr>();
 /// The hooks of IPv6.
 pub(crate) const HOOKS6: &[Point<Director>] = &points::<Ipv6Addr>();
 
-const fn points<A: Stack>() -> [Point<Director>; 5] {
+const fn points<A: Family>() -> [Point<Director>; 5] {
     [
         Point::new::<prerouting::PreRouting<A>>(A::V6),
         Point::new::<local_in::LocalIn<A>>(A::V6),
@@ -38,39 +38,21 @@ const fn points<A: Stack>() -> [Point<Director>; 5] {
 /// Pulls that a parse may ask for before the packet counts as none of ours.
 const MAX_PULLS: usize = 16;
 
-/// An address family as the hooks see it.
-pub(crate) trait Stack: Family + Parse {
-    /// The family's flows.
-    fn flows(director: &Director) -> &FlowTable<Self>;
-}
-
-impl Stack for Ipv4Addr {
-    fn flows(director: &Director) -> &FlowTable<Self> {
-        &director.flows4
-    }
-}
-
-impl Stack for Ipv6Addr {
-    fn flows(director: &Director) -> &FlowTable<Self> {
-        &director.flows6
-    }
-}
-
 /// Parses a packet, making as much of it readable as that takes. `Short`: there is no memory for
 /// that. Whose it is can't be told then, and it must go nowhere: the host would answer a client's
 /// packet with an error or a reset, and pass on a real server's as it is.
 #[inline(always)]
-pub(crate) fn parse<A: Stack>(packet: &mut Packet<'_>) -> Parsed<A> {
+pub(crate) fn parse<A: Family>(packet: &mut Packet<'_>) -> Parsed<A> {
     pulling(packet, A::parse)
 }
 
 /// Parses the packet that an ICMP error quotes at `at`.
-pub(crate) fn parse_quoted<A: Stack>(packet: &mut Packet<'_>, at: usize) -> Parsed<A> {
+pub(crate) fn parse_quoted<A: Family>(packet: &mut Packet<'_>, at: usize) -> Parsed<A> {
     pulling(packet, |bytes, len| A::parse_quoted(bytes, at, len))
 }
 
 #[inline(always)]
-fn pulling<A: Stack>(
+fn pulling<A: Family>(
     packet: &mut Packet<'_>,
     parse: impl Fn(&[u8], usize) -> Parsed<A>,
 ) -> Parsed<A> {

@@ -6,9 +6,9 @@
 use core::marker::PhantomData;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{parse, parse_quoted, Stack};
+use super::{parse, parse_quoted};
 use crate::director::Director;
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows};
 use crate::forward::earn;
 use crate::packet::tunnel::{self, Carried};
 use crate::packet::{Context, Parsed};
@@ -24,44 +24,45 @@ const PRIORITY: i32 = i32::MAX;
 /// The hook.
 pub(crate) struct PostRouting<A>(PhantomData<A>);
 
-impl<A: Stack> Hook for PostRouting<A> {
+impl<A: Family> Hook for PostRouting<A> {
     type Data = Director;
     const PLACE: Place = Place::PostRouting;
     const PRIORITY: i32 = PRIORITY;
 
     fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
-        let open = director.gate.stamp().is_some();
+        let flows = &director.flows;
+        let open = flows.gate.stamp().is_some();
         if open && packet.facts().marked() && packet.origin(A::V6).interface() != 0 {
-            look::<A>(director, &mut packet);
+            look::<A>(flows, &mut packet);
         }
         packet.accept()
     }
 }
 
 /// Finds the flow that the packet, as it leaves, belongs to.
-fn look<A: Stack>(director: &Director, packet: &mut Packet<'_>) {
+fn look<A: Family>(flows: &Flows, packet: &mut Packet<'_>) {
     match tunnel::carried::<A>(packet.bytes()) {
-        Some(Carried { v6: true, to, at }) => tunnelled::<Ipv6Addr>(director, packet, to, at),
-        Some(Carried { v6: false, to, at }) => tunnelled::<Ipv4Addr>(director, packet, to, at),
+        Some(Carried { v6: true, to, at }) => tunnelled::<Ipv6Addr>(flows, packet, to, at),
+        Some(Carried { v6: false, to, at }) => tunnelled::<Ipv4Addr>(flows, packet, to, at),
         None => {
             if let Parsed::Flow(context) = parse::<A>(packet) {
-                plain(director, packet, &context);
+                plain(flows, packet, &context);
             }
         }
     }
 }
 
 /// A packet that leaves without an outer header.
-fn plain<A: Stack>(director: &Director, packet: &mut Packet<'_>, context: &Context<A>) {
+fn plain<A: Family>(flows: &Flows, packet: &mut Packet<'_>, context: &Context<A>) {
     let rcu = packet.rcu();
-    let flows = A::flows(director);
+    let table = A::table(flows);
     let back = context.tuple.reversed();
-    match flows.find_tuple(rcu, back, context.proto) {
-        Some((flow, Side::First)) => earn::answer(director, packet, flow),
-        Some((flow, Side::Second)) => earn::request(director, packet, flow),
-        None => match flows.find(rcu, context) {
+    match table.find_tuple(rcu, back, context.proto) {
+        Some((flow, Side::First)) => earn::answer(flows, packet, flow),
+        Some((flow, Side::Second)) => earn::request(flows, packet, flow),
+        None => match table.find(rcu, context) {
             Some((flow, Side::First)) if u32::from(flow.method) == fwd::DROUTE => {
-                earn::request(director, packet, flow);
+                earn::request(flows, packet, flow);
             }
             _ => {}
         },
@@ -69,14 +70,14 @@ fn plain<A: Stack>(director: &Director, packet: &mut Packet<'_>, context: &Conte
 }
 
 /// A packet inside another one to the real server `to`.
-fn tunnelled<B: Stack>(director: &Director, packet: &mut Packet<'_>, to: IpAddr, at: usize) {
+fn tunnelled<B: Family>(flows: &Flows, packet: &mut Packet<'_>, to: IpAddr, at: usize) {
     let Parsed::Flow(context) = parse_quoted::<B>(packet, at) else {
         return;
     };
-    let flow = B::flows(director).find(packet.rcu(), &context);
+    let flow = B::table(flows).find(packet.rcu(), &context);
     let ours = |flow: &Flow<B>| u32::from(flow.method) == fwd::TUNNEL && flow.dest.addr == to;
     match flow {
-        Some((flow, Side::First)) if ours(flow) => earn::request(director, packet, flow),
+        Some((flow, Side::First)) if ours(flow) => earn::request(flows, packet, flow),
         _ => {}
     }
 }

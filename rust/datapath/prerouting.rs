@@ -4,10 +4,9 @@
 
 use core::marker::PhantomData;
 
-use super::Stack;
-use crate::director::{Director, Why};
+use crate::director::Director;
 use crate::flow::ways::Way;
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows, Why};
 use crate::forward::{self, stay};
 use crate::packet::Context;
 use crate::sys::hook::Hook;
@@ -22,16 +21,17 @@ const PRIORITY: i32 = -401;
 /// The hook.
 pub(crate) struct PreRouting<A>(PhantomData<A>);
 
-impl<A: Stack> Hook for PreRouting<A> {
+impl<A: Family> Hook for PreRouting<A> {
     type Data = Director;
     const PLACE: Place = Place::PreRouting;
     const PRIORITY: i32 = PRIORITY;
 
     fn run(director: &Director, mut packet: Packet<'_>) -> Verdict {
-        let Some(stamp) = director.gate.stamp() else {
+        let flows = &director.flows;
+        let Some(stamp) = flows.gate.stamp() else {
             return packet.accept();
         };
-        if A::flows(director).len() == 0 {
+        if A::table(flows).len() == 0 {
             return packet.accept();
         }
         packet.have(A::PLAIN);
@@ -39,11 +39,11 @@ impl<A: Stack> Hook for PreRouting<A> {
             Some(context) if context.opens() => {
                 if context.begins() {
                     // Scheduled at LOCAL_IN; until then its place in the table is on its way.
-                    A::flows(director).announce(packet.rcu(), &context);
+                    A::table(flows).announce(packet.rcu(), &context);
                 }
                 packet.accept()
             }
-            Some(context) => known(director, packet, &context, stamp),
+            Some(context) => known(flows, packet, &context, stamp),
             None => packet.accept(),
         }
     }
@@ -51,30 +51,30 @@ impl<A: Stack> Hook for PreRouting<A> {
 
 /// Sends a packet of a known flow on; whatever is out of the ordinary goes the ordinary way.
 #[inline(always)]
-fn known<A: Stack>(
-    director: &Director,
+fn known<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     context: &Context<A>,
     stamp: u32,
 ) -> Verdict {
     let rcu = packet.rcu();
-    let Some((flow, side)) = A::flows(director).find(rcu, context) else {
+    let Some((flow, side)) = A::table(flows).find(rcu, context) else {
         return packet.accept();
     };
-    let way = director.ways.get(rcu, flow.ticket(side));
+    let way = flows.ways.get(rcu, flow.ticket(side));
     let Some(way) = way.filter(|way| way.has(stamp)) else {
-        return stay(director, packet, Why::Unmarked);
+        return stay(flows, packet, Why::Unmarked);
     };
     match obstacle(flow, side, way, &packet, context) {
-        Some(why) => stay(director, packet, why),
-        None if side == Side::First => forward::request_early(director, packet, flow, context, way),
-        None => forward::nat::reply_early(director, packet, flow, context, way),
+        Some(why) => stay(flows, packet, why),
+        None if side == Side::First => forward::request_early(flows, packet, flow, context, way),
+        None => forward::nat::reply_early(flows, packet, flow, context, way),
     }
 }
 
 /// Why a packet can't go early by `way`, as far as the packet itself tells.
 #[inline(always)]
-fn obstacle<A: Stack>(
+fn obstacle<A: Family>(
     flow: &Flow<A>,
     side: Side,
     way: &Way,

@@ -4,11 +4,10 @@
 
 use core::net::IpAddr;
 
-use super::Stack;
 use crate::director::Director;
 use crate::expiry::rank::{shares, Kind};
 use crate::flow::evict::Worst;
-use crate::flow::{Flow, Key};
+use crate::flow::{Family, Flow, Key};
 use crate::packet::Tuple;
 use crate::service::{Held, Local, Pick};
 use crate::sys::index::SAMPLE;
@@ -44,7 +43,7 @@ fn make(director: &Director, rcu: &Rcu) -> bool {
 
 /// Removes one flow of either family.
 fn displace_any(director: &Director, rcu: &Rcu) -> bool {
-    let (v4, v6) = (&director.flows4, &director.flows6);
+    let (v4, v6) = (&director.flows.v4, &director.flows.v6);
     let (share4, share6) = shares(SAMPLE, v4.len(), v6.len());
     for (share4, share6) in [(share4, share6), (SAMPLE, SAMPLE)] {
         let (worst4, worst6) = (v4.draw(rcu, share4), v6.draw(rcu, share6));
@@ -76,7 +75,7 @@ fn count(director: &Director, gone: Option<Kind>) -> bool {
 
 /// A local port towards the real server's address and port `rip`; if there is none, one of
 /// those that have had theirs longest gives way, if it may.
-pub(crate) fn port<A: Stack>(
+pub(crate) fn port<A: Family>(
     director: &Director,
     rcu: &Rcu,
     pick: &Pick<'_>,
@@ -102,7 +101,7 @@ pub(crate) fn port<A: Stack>(
 }
 
 /// Takes a port towards `peer` where a flow had its own that gave way.
-fn inherit<A: Stack>(victim: &Flow<A>, peer: u16) -> Option<Local> {
+fn inherit<A: Family>(victim: &Flow<A>, peer: u16) -> Option<Local> {
     let set = victim.port_set()?.clone();
     let (addr, _) = victim.local()?;
     let port = set.take(peer)?;
@@ -112,14 +111,14 @@ fn inherit<A: Stack>(victim: &Flow<A>, peer: u16) -> Option<Local> {
 /// Removes a flow with a local port that `pick` could have, and returns it; `None` if none may
 /// give way.
 #[inline(never)]
-fn displace_holder<'a, A: Stack>(
+fn displace_holder<'a, A: Family>(
     director: &'a Director,
     rcu: &'a Rcu,
     pick: &Pick<'_>,
     rip: A,
     proto: u8,
 ) -> Option<&'a Flow<A>> {
-    let flows = A::flows(director);
+    let flows = A::table(&director.flows);
     let mut worst = Worst::new();
     pick.eldest(|local: IpAddr, Held { port, peer }| {
         A::of(local).is_some_and(|local| {

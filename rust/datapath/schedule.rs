@@ -4,9 +4,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{known, room, Stack};
+use super::{known, room};
 use crate::director::Director;
-use crate::flow::{Extra, Flow, FlowTable, Key};
+use crate::flow::{Extra, Family, Flow, FlowTable, Key};
 use crate::packet::{Context, Tuple};
 use crate::sched;
 use crate::service::{Local, Pick, Service};
@@ -19,7 +19,7 @@ use crate::wire::uapi::fwd;
 const TRIES: usize = 3;
 
 /// Schedules a packet that belongs to no flow; one that is for no service goes on untouched.
-pub(crate) fn schedule<A: Stack>(
+pub(crate) fn schedule<A: Family>(
     director: &Director,
     packet: Packet<'_>,
     context: &Context<A>,
@@ -34,7 +34,7 @@ pub(crate) fn schedule<A: Stack>(
 }
 
 /// The service that a packet is for.
-pub(super) fn service_of<'a, A: Stack>(
+pub(super) fn service_of<'a, A: Family>(
     director: &'a Director,
     rcu: &'a Rcu,
     context: &Context<A>,
@@ -45,7 +45,7 @@ pub(super) fn service_of<'a, A: Stack>(
         .find(rcu, context.proto, tuple.dst.into(), tuple.dport)
 }
 
-fn begin<A: Stack>(
+fn begin<A: Family>(
     director: &Director,
     mut packet: Packet<'_>,
     context: &Context<A>,
@@ -74,7 +74,7 @@ fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
 
 /// The flow from the packet's addresses to the picked destination.
 #[inline(always)]
-fn make_flow<A: Stack>(
+fn make_flow<A: Family>(
     director: &Director,
     rcu: &Rcu,
     context: &Context<A>,
@@ -118,13 +118,13 @@ fn make_flow<A: Stack>(
 
 /// Takes a new flow in and sends its first packet.
 #[inline(always)]
-fn enter<A: Stack>(
+fn enter<A: Family>(
     director: &Director,
     packet: Packet<'_>,
     context: &Context<A>,
     pick: &Pick<'_>,
 ) -> Verdict {
-    let (rcu, flows) = (packet.rcu(), A::flows(director));
+    let (rcu, flows) = (packet.rcu(), A::table(&director.flows));
     let link = packet.link(A::V6);
     for _ in 0..TRIES {
         let Some(flow) = make_flow(director, rcu, context, pick, link) else {
@@ -135,20 +135,22 @@ fn enter<A: Stack>(
             return refuse(packet, &director.drops.limit);
         }
         let reply = flow.translates().then_some(flow.reply);
-        match flows.insert(&director.config, rcu, flow) {
+        match flows.insert(&director.flows.timeouts, rcu, flow) {
             Ok(flow) => {
                 flow.dest.stats.connection();
                 if flows.crowded(rcu) {
                     director.wake_worker();
                 }
-                return known::request(director, packet, flow, context);
+                return known::request(&director.flows, packet, flow, context);
             }
             Err(Refused::NoMemory) => return refuse(packet, &director.drops.nomem),
             Err(Refused::Exists) => {}
         }
         match flows.find(rcu, context) {
             // Another processor was faster with a packet of the same flow.
-            Some((flow, Side::First)) => return known::request(director, packet, flow, context),
+            Some((flow, Side::First)) => {
+                return known::request(&director.flows, packet, flow, context)
+            }
             _ if make_way(flows, rcu, context, reply) => {}
             // The real server still talks to this client's port, by another service.
             _ => break,
@@ -159,7 +161,7 @@ fn enter<A: Stack>(
 
 /// Removes flows that are over from the places that a new one wants. False: one is not over.
 #[cold]
-fn make_way<A: Stack>(
+fn make_way<A: Family>(
     flows: &FlowTable<A>,
     rcu: &Rcu,
     context: &Context<A>,

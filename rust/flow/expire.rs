@@ -10,8 +10,7 @@ use kernel::prelude::*;
 
 use super::ways::Ways;
 use super::{Family, Flow, FlowTable};
-use crate::config::Config;
-use crate::proto;
+use crate::proto::{self, Timeouts};
 use crate::sys::index::{Judge, Position, Refused, NOTED};
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::time::Jiffies;
@@ -29,14 +28,14 @@ impl<A: Family> FlowTable<A> {
     #[inline(always)]
     pub(crate) fn insert<'a>(
         &'a self,
-        config: &Config,
+        timeouts: &Timeouts,
         rcu: &'a Rcu,
         flow: Flow<A>,
     ) -> Result<&'a Flow<A>, Refused> {
         // The first packet moves the state on at once, if there is another, and so the end.
         let span = match proto::has_states(flow.proto) {
             true => NOTED,
-            false => flow.timeout(config),
+            false => flow.timeout(timeouts),
         };
         let flow = self.0.insert(rcu, flow, span)?;
         self.1.add();
@@ -45,8 +44,8 @@ impl<A: Family> FlowTable<A> {
 
     /// A packet of a flow was noted: if its state is another one now it may end sooner.
     #[inline(never)]
-    pub(crate) fn noted(&self, config: &Config, rcu: &Rcu, flow: &Flow<A>) {
-        let timeout = flow.timeout(config);
+    pub(crate) fn noted(&self, timeouts: &Timeouts, rcu: &Rcu, flow: &Flow<A>) {
+        let timeout = flow.timeout(timeouts);
         if timeout < NOTED {
             self.0.note(rcu, flow, timeout);
         }
@@ -91,7 +90,7 @@ impl<A: Family> FlowTable<A> {
     /// what was removed before; with `all` it looks at every flow, as it does if there are ways
     /// of which places are `retired`: flows lose their tickets for them. Says whether something
     /// is left to free. Sleeps; one caller at a time.
-    pub(crate) fn tend(&self, config: &Config, all: bool, retired: Option<&Ways>) -> bool {
+    pub(crate) fn tend(&self, timeouts: &Timeouts, all: bool, retired: Option<&Ways>) -> bool {
         self.0.wake();
         self.0.fit();
         let all = all || retired.is_some();
@@ -100,7 +99,7 @@ impl<A: Family> FlowTable<A> {
         while let Some(at) = next {
             let now = Jiffies::now();
             let clock = Clock {
-                config,
+                timeouts,
                 now,
                 table: self,
                 retired,
@@ -114,7 +113,7 @@ impl<A: Family> FlowTable<A> {
 
 /// What decides on a flow's end.
 struct Clock<'a, A: Family> {
-    config: &'a Config,
+    timeouts: &'a Timeouts,
     now: Jiffies,
     table: &'a FlowTable<A>,
     /// Ways of which places begin anew.
@@ -127,7 +126,7 @@ impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
         if let Some(ways) = self.retired {
             flow.lose_tickets(ways);
         }
-        flow.left(self.config, self.now)
+        flow.left(self.timeouts, self.now)
     }
 
     fn removed(&self, flow: &Flow<A>) {

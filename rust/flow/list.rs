@@ -5,7 +5,7 @@
 use core::net::IpAddr;
 
 use super::{Family, Flow, FlowTable};
-use crate::config::Config;
+use crate::proto::Timeouts;
 use crate::sys::rcu::Rcu;
 use crate::sys::time::Jiffies;
 use crate::wire::uapi::fwd;
@@ -31,7 +31,7 @@ pub(crate) struct FlowView {
 }
 
 impl<A: Family> Flow<A> {
-    fn view(&self, config: &Config, now: Jiffies) -> FlowView {
+    fn view(&self, timeouts: &Timeouts, now: Jiffies) -> FlowView {
         let request = &self.request;
         FlowView {
             proto: self.proto,
@@ -41,7 +41,7 @@ impl<A: Family> Flow<A> {
             dest: (self.dest.addr, self.dest_port()),
             local: self.local(),
             method: u32::from(self.method),
-            expires: self.expires_in(config, now),
+            expires: self.expires_in(timeouts, now),
         }
     }
 
@@ -59,12 +59,12 @@ impl<A: Family> FlowTable<A> {
     /// listing begins at 0, and misses none while the table changes its size.
     pub(crate) fn list(
         &self,
-        config: &Config,
+        timeouts: &Timeouts,
         rcu: &Rcu,
         at: usize,
         mut f: impl FnMut(FlowView),
     ) -> Option<usize> {
         let now = Jiffies::now();
-        self.0.walk(rcu, at, |flow| f(flow.view(config, now)))
+        self.0.walk(rcu, at, |flow| f(flow.view(timeouts, now)))
     }
 }

@@ -3,16 +3,14 @@
 //! Flows: the connections that are known, and their table.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-use crate::config::Config;
 use crate::expiry::clock;
 use crate::hash::folded;
-use crate::packet::{Addr, Context, Tuple};
-use crate::proto::{self, Direction, Phase};
+use crate::packet::{Context, Tuple};
+use crate::proto::{self, Direction, Phase, Timeouts};
 use crate::service::{Dest, PortSet};
 use crate::sys::index::{Entry, Index, Node, Side};
 use crate::sys::quota::{Account, Part, FLOWS};
@@ -23,9 +21,18 @@ use crate::wire::uapi::fwd;
 
 pub(crate) mod evict;
 pub(crate) mod expire;
+mod family;
+mod flows;
 pub(crate) mod gate;
+mod late;
 pub(crate) mod list;
 pub(crate) mod ways;
+
+use self::family::Kept;
+
+pub(crate) use self::family::Family;
+pub(crate) use self::flows::Flows;
+pub(crate) use self::late::Why;
 
 /// The server has answered (methods that see answers).
 const ANSWERED: u8 = 0x10;
@@ -41,60 +48,6 @@ const BELIEVED: u8 = 8;
 const SHOW: u32 = 5;
 /// The state of a flow that has left the table: nothing changes it any more.
 const ENDED: u8 = u8::MAX;
-
-/// An address family, with the memory and table of its flows.
-pub(crate) trait Family: Addr {
-    /// What a flow has room for besides: nothing, or the hash of its second key.
-    type Kept: Kept;
-    /// Where the family's flows come from.
-    fn pool() -> &'static FlowPool<Self>;
-}
-
-/// Room for a hash, or none.
-pub(crate) trait Kept: Copy + Default + Send + Sync + 'static {
-    fn new(hash: u64) -> Self;
-    fn get(self) -> Option<u64>;
-}
-
-impl Kept for () {
-    fn new(_: u64) {}
-
-    fn get(self) -> Option<u64> {
-        None
-    }
-}
-
-impl Kept for Option<NonZeroU64> {
-    fn new(hash: u64) -> Self {
-        NonZeroU64::new(hash)
-    }
-
-    fn get(self) -> Option<u64> {
-        self.map(NonZeroU64::get)
-    }
-}
-
-/// Where flows come from.
-type FlowPool<A> = Pool<Node<Flow<A>>>;
-
-static FLOWS4: FlowPool<Ipv4Addr> = Pool::new();
-static FLOWS6: FlowPool<Ipv6Addr> = Pool::new();
-
-impl Family for Ipv4Addr {
-    type Kept = ();
-
-    fn pool() -> &'static FlowPool<Self> {
-        &FLOWS4
-    }
-}
-
-impl Family for Ipv6Addr {
-    type Kept = Option<NonZeroU64>;
-
-    fn pool() -> &'static FlowPool<Self> {
-        &FLOWS6
-    }
-}
 
 /// What a flow is looked up by.
 #[derive(Clone, Copy)]
@@ -208,11 +161,11 @@ impl<A: Family> Entry for Flow<A> {
     fn second_hash(&self, seed: &folded::Key) -> Option<u64> {
         let hash = || A::hash(&self.reply, self.proto, seed);
         self.translates()
-            .then(|| self.kept.get().unwrap_or_else(hash))
+            .then(|| Kept::get(self.kept).unwrap_or_else(hash))
     }
 
     fn keep(&mut self, hash: u64) {
-        self.kept = A::Kept::new(hash);
+        self.kept = <A::Kept as Kept>::new(hash);
     }
 
     fn pool() -> &'static Pool<Node<Self>> {
@@ -385,20 +338,20 @@ impl<A: Family> Flow<A> {
     }
 
     /// How long it may be idle in its present state.
-    fn timeout(&self, config: &Config) -> Jiffies {
+    fn timeout(&self, timeouts: &Timeouts) -> Jiffies {
         // ORDERING: see `enter`; the stamp is read after.
-        Jiffies::seconds(config.timeout(self.proto, self.state.load(Ordering::Acquire)))
+        Jiffies::seconds(timeouts.get(self.proto, self.state.load(Ordering::Acquire)))
     }
 
     /// How long it has left, if no packet comes; `None`: its time-out has run out.
-    fn left(&self, config: &Config, now: Jiffies) -> Option<Jiffies> {
-        let Jiffies(timeout) = self.timeout(config);
+    fn left(&self, timeouts: &Timeouts, now: Jiffies) -> Option<Jiffies> {
+        let Jiffies(timeout) = self.timeout(timeouts);
         clock::left(now.0, self.stamp().0, timeout, HZ).map(Jiffies)
     }
 
     /// Seconds until it expires, if no packet comes.
-    pub(crate) fn expires_in(&self, config: &Config, now: Jiffies) -> u32 {
-        let Jiffies(timeout) = self.timeout(config);
+    pub(crate) fn expires_in(&self, timeouts: &Timeouts, now: Jiffies) -> u32 {
+        let Jiffies(timeout) = self.timeout(timeouts);
         Jiffies(timeout.saturating_sub(now.since(self.stamp()).0)).as_seconds()
     }
 

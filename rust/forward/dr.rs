@@ -3,9 +3,7 @@
 //! Direct routing: the packet goes to the real server's link address as it is.
 
 use super::{dest_path, earn, local, may_leave, narrowed, stay, touch};
-use crate::datapath::Stack;
-use crate::director::{Director, Why};
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows, Why};
 use crate::packet::{rewrite, Context};
 use crate::sys::index::Side;
 use crate::sys::policy::Ends;
@@ -13,14 +11,14 @@ use crate::sys::route::Path;
 use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// By the ordinary output.
-pub(crate) fn request<A: Stack>(
-    director: &Director,
+pub(crate) fn request<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     ttl: u8,
     own: bool,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), director.net(), flow) {
+    let (path, mtu) = match dest_path(packet.rcu(), flows.net(), flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
@@ -34,7 +32,7 @@ pub(crate) fn request<A: Stack>(
     packet.orphan();
     if packet.is_straight(path) {
         if own {
-            earn::request_by(director, &packet, flow, Some(path));
+            earn::request_by(flows, &packet, flow, Some(path));
         }
         return packet.send_straight(path);
     }
@@ -43,21 +41,21 @@ pub(crate) fn request<A: Stack>(
 
 /// Past the other hooks.
 #[inline(always)]
-pub(crate) fn request_early<A: Stack>(
-    director: &Director,
+pub(crate) fn request_early<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
     (origin, path): (&Origin, &Path),
 ) -> Verdict {
     if !path.is_next_hop() {
-        return stay(director, packet, Why::Path);
+        return stay(flows, packet, Why::Path);
     }
     let ready = match packet.ready(origin, path, 0, A::HEADER as u32) {
         Ok(ready) => ready,
-        Err(why) => return stay(director, packet, why.into()),
+        Err(why) => return stay(flows, packet, why.into()),
     };
-    touch(director, &packet, flow, Side::First, context.flags);
+    touch(flows, &packet, flow, Side::First, context.flags);
     if rewrite::age::<A>(packet.own(&ready)).is_none() {
         return packet.drop();
     }
@@ -65,7 +63,7 @@ pub(crate) fn request_early<A: Stack>(
     packet.send_early(path, &flow.dest.stats, len, Side::First)
 }
 
-fn age<A: Stack>(packet: &mut Packet<'_>) -> bool {
+fn age<A: Family>(packet: &mut Packet<'_>) -> bool {
     let header = packet.writable(A::HEADER);
     header.and_then(|bytes| rewrite::age::<A>(bytes)).is_some()
 }

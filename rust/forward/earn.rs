@@ -3,10 +3,8 @@
 //! How a side of a flow earns the early path: a packet of it has come out behind the host's
 //! rules. Those that follow by the same interface may go early.
 
-use crate::datapath::Stack;
-use crate::director::Director;
 use crate::flow::ways::Way;
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows};
 use crate::sys::index::Side;
 use crate::sys::route::{has_rules, Path};
 use crate::sys::skb::Packet;
@@ -15,21 +13,21 @@ use crate::sys::skb::Packet;
 const LOOPBACK: u32 = 1;
 
 /// A request has come out, which has its route and its last form.
-pub(crate) fn request<A: Stack>(director: &Director, packet: &mut Packet<'_>, flow: &Flow<A>) {
+pub(crate) fn request<A: Family>(flows: &Flows, packet: &mut Packet<'_>, flow: &Flow<A>) {
     if packet.is_settled() {
         let path = packet.path(flow.dest.addr);
-        request_by(director, packet, flow, path.as_ref());
+        request_by(flows, packet, flow, path.as_ref());
     }
 }
 
 /// A request comes out by `path`.
-pub(super) fn request_by<A: Stack>(
-    director: &Director,
+pub(super) fn request_by<A: Family>(
+    flows: &Flows,
     packet: &Packet<'_>,
     flow: &Flow<A>,
     path: Option<&Path>,
 ) {
-    give(director, packet, flow, Side::First, || {
+    give(flows, packet, flow, Side::First, || {
         // What this host itself asks goes by its own rules each time. It has no interface here:
         // where it comes in again, by the loopback device or a VRF, it brings a route along that
         // is counted, so its origin names none; this is for what is put into the loopback device.
@@ -42,51 +40,51 @@ pub(super) fn request_by<A: Stack>(
 }
 
 /// An answer has come out, which has its route and its last form.
-pub(crate) fn answer<A: Stack>(director: &Director, packet: &mut Packet<'_>, flow: &Flow<A>) {
+pub(crate) fn answer<A: Family>(flows: &Flows, packet: &mut Packet<'_>, flow: &Flow<A>) {
     if packet.is_settled() {
         let class = A::class(packet.bytes());
         let path = || packet.path(flow.request.src.into());
-        answer_by(director, packet, flow, class, path);
+        answer_by(flows, packet, flow, class, path);
     }
 }
 
 /// An answer of `class` comes out by `path`.
-pub(super) fn answer_by<A: Stack>(
-    director: &Director,
+pub(super) fn answer_by<A: Family>(
+    flows: &Flows,
     packet: &Packet<'_>,
     flow: &Flow<A>,
     class: u8,
     path: impl FnOnce() -> Option<Path>,
 ) {
     let path = || Some((class, Some(path().filter(Path::is_direct)?)));
-    give(director, packet, flow, Side::Second, path);
+    give(flows, packet, flow, Side::Second, path);
 }
 
 /// Gives a side its mark, unless it has one that counts.
-fn give<A: Stack>(
-    director: &Director,
+fn give<A: Family>(
+    flows: &Flows,
     packet: &Packet<'_>,
     flow: &Flow<A>,
     side: Side,
     leaves: impl FnOnce() -> Option<(u8, Option<Path>)>,
 ) {
-    let Some(stamp) = director.gate.stamp() else {
+    let Some(stamp) = flows.gate.stamp() else {
         return;
     };
     let (rcu, origin) = (packet.rcu(), packet.origin(A::V6));
     if origin.interface() == 0 {
         return;
     }
-    let present = director.ways.get(rcu, flow.ticket(side));
+    let present = flows.ways.get(rcu, flow.ticket(side));
     if present.is_some_and(|way| way.has(stamp) && !way.is_stale()) {
         return;
     }
     let Some((class, path)) = leaves() else {
         return;
     };
-    let ruled = has_rules(director.net(), A::V6) || flow.link() != 0;
+    let ruled = has_rules(flows.net(), A::V6) || flow.link() != 0;
     let way = Way::earned(stamp, origin, class, ruled, path);
-    if let Some((_, ticket)) = director.ways.keep(rcu, way) {
+    if let Some((_, ticket)) = flows.ways.keep(rcu, way) {
         flow.set_ticket(side, ticket);
     }
 }
@@ -94,13 +92,13 @@ fn give<A: Stack>(
 /// Takes a side's mark away if it is for others than `packet`, so that one that comes out like
 /// it earns it anew. To be called at most once a second for a flow: traffic may have moved, or
 /// goes over two ways in turn.
-pub(crate) fn reconsider<A: Stack>(
-    director: &Director,
+pub(crate) fn reconsider<A: Family>(
+    flows: &Flows,
     packet: &Packet<'_>,
     flow: &Flow<A>,
     side: Side,
 ) {
-    let Some(way) = director.ways.get(packet.rcu(), flow.ticket(side)) else {
+    let Some(way) = flows.ways.get(packet.rcu(), flow.ticket(side)) else {
         return;
     };
     let (earned, came) = (way.origin.interface(), packet.origin(A::V6).interface());

@@ -5,10 +5,8 @@
 use core::net::IpAddr;
 use kernel::prelude::*;
 
-use crate::datapath::Stack;
-use crate::director::{Director, Why};
 use crate::flow::ways::Way;
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows, Why};
 use crate::packet::{ipv4, Context};
 use crate::service::Dest;
 use crate::sys::index::Side;
@@ -41,38 +39,38 @@ pub(crate) fn least_mtu(v6: bool) -> u32 {
 
 /// Lets a packet go the ordinary way, and counts why.
 #[cold]
-pub(crate) fn stay(director: &Director, packet: Packet<'_>, why: Why) -> Verdict {
-    let policed = why == Why::Path && has_policies(director.net());
-    director.late.count(if policed { Why::Policy } else { why });
+pub(crate) fn stay(flows: &Flows, packet: Packet<'_>, why: Why) -> Verdict {
+    let policed = why == Why::Path && has_policies(flows.net());
+    flows.late.count(if policed { Why::Policy } else { why });
     packet.accept()
 }
 
 /// Sends a client's packet to the real server, by the ordinary output.
-pub(crate) fn request<A: Stack>(
-    director: &Director,
+pub(crate) fn request<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
     if flow.translates() {
-        nat::request(director, packet, flow, context)
+        nat::request(flows, packet, flow, context)
     } else {
-        request_as_is(director, packet, flow, context.ttl, true)
+        request_as_is(flows, packet, flow, context.ttl, true)
     }
 }
 
 /// Sends a packet to the real server by a method that leaves its addresses alone. It is one of
 /// the flow's own, by which the flow may earn the early path, or (`own` is false) an error.
-pub(crate) fn request_as_is<A: Stack>(
-    director: &Director,
+pub(crate) fn request_as_is<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     flow: &Flow<A>,
     ttl: u8,
     own: bool,
 ) -> Verdict {
     match u32::from(flow.method) {
-        fwd::DROUTE => dr::request(director, packet, flow, ttl, own),
-        fwd::TUNNEL => tunnel::request(director, packet, flow, ttl, own),
+        fwd::DROUTE => dr::request(flows, packet, flow, ttl, own),
+        fwd::TUNNEL => tunnel::request(flows, packet, flow, ttl, own),
         _ => local::request(packet),
     }
 }
@@ -80,8 +78,8 @@ pub(crate) fn request_as_is<A: Stack>(
 /// Hands a client's packet to the real server's neighbour; the ordinary way takes what
 /// this one can't.
 #[inline(always)]
-pub(crate) fn request_early<A: Stack>(
-    director: &Director,
+pub(crate) fn request_early<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -89,15 +87,15 @@ pub(crate) fn request_early<A: Stack>(
 ) -> Verdict {
     let path = flow.dest.path.get(packet.rcu());
     let Some(path) = path.filter(|path| path.is_direct()) else {
-        return stay(director, packet, Why::Path);
+        return stay(flows, packet, Why::Path);
     };
     match u32::from(flow.method) {
         fwd::MASQ | fwd::FULLNAT => {
             let origin = &way.origin;
-            nat::translate_early(director, packet, flow, context, (origin, path), Side::First)
+            nat::translate_early(flows, packet, flow, context, (origin, path), Side::First)
         }
-        fwd::DROUTE => dr::request_early(director, packet, flow, context, (&way.origin, path)),
-        fwd::TUNNEL => tunnel::request_early(director, packet, flow, context, (&way.origin, path)),
+        fwd::DROUTE => dr::request_early(flows, packet, flow, context, (&way.origin, path)),
+        fwd::TUNNEL => tunnel::request_early(flows, packet, flow, context, (&way.origin, path)),
         _ => packet.accept(),
     }
 }
@@ -144,7 +142,7 @@ impl NoWay {
 /// The way to a destination with its MTU, looked up if need be.
 ///
 /// The packets of DR keep their own address, and want the next hop for it.
-fn dest_path<'a, A: Stack>(
+fn dest_path<'a, A: Family>(
     rcu: &'a Rcu,
     net: Net,
     flow: &'a Flow<A>,
@@ -168,8 +166,8 @@ fn dest_path<'a, A: Stack>(
 
 /// Notes a packet of a flow; true as [`Flow::touch`] says, which is once a second at most.
 #[inline(always)]
-pub(crate) fn touch<A: Stack>(
-    director: &Director,
+pub(crate) fn touch<A: Family>(
+    flows: &Flows,
     packet: &Packet<'_>,
     flow: &Flow<A>,
     side: Side,
@@ -177,13 +175,13 @@ pub(crate) fn touch<A: Stack>(
 ) -> bool {
     let written = flow.touch(side, flags);
     if written {
-        A::flows(director).noted(&director.config, packet.rcu(), flow);
+        A::table(flows).noted(&flows.timeouts, packet.rcu(), flow);
     }
     written
 }
 
 /// What IPsec's policies leave of a way's `mtu` for a packet that will travel between `ends`.
-fn narrowed<A: Stack>(
+fn narrowed<A: Family>(
     packet: &Packet<'_>,
     path: &Path,
     mtu: u32,
@@ -198,7 +196,7 @@ fn narrowed<A: Stack>(
 }
 
 /// Whether a packet may leave over a way with this MTU; its sender is told if not.
-fn may_leave<A: Stack>(packet: &mut Packet<'_>, src: A, ttl: u8, mtu: u32) -> bool {
+fn may_leave<A: Family>(packet: &mut Packet<'_>, src: A, ttl: u8, mtu: u32) -> bool {
     if is_loopback(src) {
         return false;
     }
@@ -214,13 +212,13 @@ fn may_leave<A: Stack>(packet: &mut Packet<'_>, src: A, ttl: u8, mtu: u32) -> bo
 }
 
 /// Whether the address is for packets that stay on this host (as IPVS: nobody else gets them).
-fn is_loopback<A: Stack>(addr: A) -> bool {
+fn is_loopback<A: Family>(addr: A) -> bool {
     let addr: IpAddr = addr.into();
     addr.is_loopback()
 }
 
 /// Whether a packet may leave as far as its size goes.
-fn fits_or_told<A: Stack>(packet: &mut Packet<'_>, mtu: u32) -> bool {
+fn fits_or_told<A: Family>(packet: &mut Packet<'_>, mtu: u32) -> bool {
     if !too_big::<A>(packet, mtu) || packet.own_too_big(A::V6, mtu) {
         return true;
     }
@@ -229,7 +227,7 @@ fn fits_or_told<A: Stack>(packet: &mut Packet<'_>, mtu: u32) -> bool {
 }
 
 /// Whether the packet is too large and nobody on the way may fragment it.
-fn too_big<A: Stack>(packet: &Packet<'_>, mtu: u32) -> bool {
+fn too_big<A: Family>(packet: &Packet<'_>, mtu: u32) -> bool {
     if !A::V6 {
         return ipv4::dont_fragment(packet.bytes()) && !packet.fits(mtu);
     }

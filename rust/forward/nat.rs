@@ -8,10 +8,8 @@
 use core::net::IpAddr;
 
 use super::{dest_path, earn, fits_or_told, is_loopback, may_leave, narrowed, stay, touch};
-use crate::datapath::Stack;
-use crate::director::{Director, Why};
 use crate::flow::ways::Way;
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows, Why};
 use crate::packet::icmp::Quote;
 use crate::packet::{rewrite, Context, Tuple};
 use crate::proto;
@@ -23,7 +21,7 @@ use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
 #[inline(always)]
-fn translate<A: Stack>(
+fn translate<A: Family>(
     packet: &mut Packet<'_>,
     context: &Context<A>,
     to: &Tuple<A>,
@@ -40,7 +38,7 @@ fn translate<A: Stack>(
 }
 
 /// What the policies ask of a rewritten packet.
-fn ends<A: Stack>(to: &Tuple<A>, proto: u8) -> Ends {
+fn ends<A: Family>(to: &Tuple<A>, proto: u8) -> Ends {
     Ends::new(to.src.into(), to.dst.into(), (proto, to.sport, to.dport))
 }
 
@@ -52,13 +50,13 @@ fn reach<A>(context: &Context<A>) -> Option<u32> {
 }
 
 /// A client's packet, by the ordinary output.
-pub(crate) fn request<A: Stack>(
-    director: &Director,
+pub(crate) fn request<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), director.net(), flow) {
+    let (path, mtu) = match dest_path(packet.rcu(), flows.net(), flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
@@ -73,21 +71,21 @@ pub(crate) fn request<A: Stack>(
         return packet.drop();
     }
     if packet.is_straight(path) {
-        earn::request_by(director, &packet, flow, Some(path));
+        earn::request_by(flows, &packet, flow, Some(path));
         return packet.send_straight(path);
     }
     packet.send_out(path, flow.is_fullnat())
 }
 
 /// Rewrites a packet that this host was to take in, so that it can leave. False: drop it.
-fn turn<A: Stack>(packet: &mut Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> bool {
+fn turn<A: Family>(packet: &mut Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> bool {
     let done = translate(packet, context, to, true);
     packet.orphan();
     done
 }
 
 /// Rewrites a packet whose new destination is this host, and lets it go on.
-fn deliver<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> Verdict {
+fn deliver<A: Family>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>) -> Verdict {
     // Nobody outside may reach what listens on the loopback address alone (as IPVS).
     let dst: IpAddr = to.dst.into();
     let outside = packet.place() == Place::LocalIn && dst.is_loopback();
@@ -100,8 +98,8 @@ fn deliver<A: Stack>(mut packet: Packet<'_>, context: &Context<A>, to: &Tuple<A>
 
 /// A packet of a known flow that came from where `origin` says by `path`, past the other hooks.
 #[inline(always)]
-pub(crate) fn translate_early<A: Stack>(
-    director: &Director,
+pub(crate) fn translate_early<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -113,9 +111,9 @@ pub(crate) fn translate_early<A: Stack>(
     };
     let ready = match packet.ready(origin, path, 0, reach) {
         Ok(ready) => ready,
-        Err(why) => return stay(director, packet, why.into()),
+        Err(why) => return stay(flows, packet, why.into()),
     };
-    touch(director, &packet, flow, side, context.flags);
+    touch(flows, &packet, flow, side, context.flags);
     let to = flow.translated(side);
     let bytes = packet.own(&ready);
     if rewrite::rewrite(bytes, context, &to, ready.partial(), true).is_none() {
@@ -127,8 +125,8 @@ pub(crate) fn translate_early<A: Stack>(
 
 /// A real server's packet, past the other hooks.
 #[inline(always)]
-pub(crate) fn reply_early<A: Stack>(
-    director: &Director,
+pub(crate) fn reply_early<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -136,14 +134,14 @@ pub(crate) fn reply_early<A: Stack>(
 ) -> Verdict {
     // FULLNAT's come to this host itself.
     if A::V6 && !flow.is_fullnat() && !packet.forwards6() {
-        return stay(director, packet, Why::Refused);
+        return stay(flows, packet, Why::Refused);
     }
     match &way.path {
         Some(path) => {
             let way = (&way.origin, path);
-            translate_early(director, packet, flow, context, way, Side::Second)
+            translate_early(flows, packet, flow, context, way, Side::Second)
         }
-        None => stay(director, packet, Why::Path),
+        None => stay(flows, packet, Why::Path),
     }
 }
 
@@ -151,15 +149,15 @@ pub(crate) fn reply_early<A: Stack>(
 ///
 /// It is kept as long as nothing but the addresses decides about it; where the host has rules
 /// or policies each packet asks for itself (IPVS: `snat_reroute`).
-fn client_route<'a, A: Stack>(
-    director: &'a Director,
+fn client_route<'a, A: Family>(
+    flows: &'a Flows,
     packet: &Packet<'a>,
     flow: &Flow<A>,
 ) -> Option<(Route<'a>, u32)> {
-    let (rcu, net) = (packet.rcu(), director.net());
+    let (rcu, net) = (packet.rcu(), flows.net());
     let class = A::class(packet.bytes());
     let open = has_rules(net, A::V6) || packet.is_policed() || flow.link() != 0;
-    let present = director.ways.get(rcu, flow.ticket(Side::Second));
+    let present = flows.ways.get(rcu, flow.ticket(Side::Second));
     let present = present.filter(|way| !way.is_stale());
     let known = present.filter(|way| !open && !way.ruled && way.class == class);
     if let Some((path, mtu)) = known.and_then(Way::route) {
@@ -173,7 +171,7 @@ fn client_route<'a, A: Stack>(
         return Some((Route::Own(path), mtu));
     }
     let fallback = path.share();
-    match director.ways.keep(rcu, Way::known(path, class)) {
+    match flows.ways.keep(rcu, Way::known(path, class)) {
         Some((way, ticket)) => {
             if present.is_none() {
                 flow.set_ticket(Side::Second, ticket);
@@ -186,7 +184,7 @@ fn client_route<'a, A: Stack>(
 }
 
 /// What the way back to the client depends on.
-fn client_query<A: Stack>(packet: &Packet<'_>, flow: &Flow<A>, class: u8) -> Query {
+fn client_query<A: Family>(packet: &Packet<'_>, flow: &Flow<A>, class: u8) -> Query {
     let request = &flow.request;
     let to: IpAddr = request.src.into();
     let link = flow.link();
@@ -207,22 +205,22 @@ fn client_query<A: Stack>(packet: &Packet<'_>, flow: &Flow<A>, class: u8) -> Que
 }
 
 /// A real server's packet, at the hooks where IPVS works.
-pub(crate) fn reply<A: Stack>(
-    director: &Director,
+pub(crate) fn reply<A: Family>(
+    flows: &Flows,
     packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
-    let route = client_route(director, &packet, flow);
+    let route = client_route(flows, &packet, flow);
     match packet.place() {
-        Place::LocalIn => reply_from_local_in(director, packet, flow, context, route),
+        Place::LocalIn => reply_from_local_in(flows, packet, flow, context, route),
         _ => pass_on(packet, context, &flow.translated(Side::Second), route),
     }
 }
 
 /// The reply was sent to this host: to the local address, or because the client is here.
-fn reply_from_local_in<A: Stack>(
-    director: &Director,
+fn reply_from_local_in<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
@@ -244,14 +242,14 @@ fn reply_from_local_in<A: Stack>(
     packet.prioritise(A::V6);
     if packet.is_straight(&route) {
         let class = A::class(packet.bytes());
-        earn::answer_by(director, &packet, flow, class, || route.share());
+        earn::answer_by(flows, &packet, flow, class, || route.share());
         return packet.send_straight(&route);
     }
     packet.send_out(&route, flow.is_fullnat())
 }
 
 /// The reply is on its way out already: the host has taken one from its TTL.
-fn pass_on<'a, A: Stack>(
+fn pass_on<'a, A: Family>(
     mut packet: Packet<'a>,
     context: &Context<A>,
     to: &Tuple<A>,
@@ -284,13 +282,13 @@ fn go_out<'a>(mut packet: Packet<'a>, route: Option<(Route<'a>, u32)>) -> Verdic
 }
 
 /// An ICMP error about a reply, to the real server.
-pub(crate) fn error_to_server<A: Stack>(
-    director: &Director,
+pub(crate) fn error_to_server<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    let Ok((path, _)) = dest_path(packet.rcu(), director.net(), flow) else {
+    let Ok((path, _)) = dest_path(packet.rcu(), flows.net(), flow) else {
         return packet.drop();
     };
     // The real server knows the client by the local address, if there is one.
@@ -314,13 +312,13 @@ pub(crate) fn error_to_server<A: Stack>(
 }
 
 /// An ICMP error about a request, to the client.
-pub(crate) fn error_to_client<A: Stack>(
-    director: &Director,
+pub(crate) fn error_to_client<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    let route = client_route(director, &packet, flow);
+    let route = client_route(flows, &packet, flow);
     let far = route.as_ref().is_some_and(|(route, _)| !route.is_local());
     let turn = packet.place() == Place::LocalIn && far;
     let (src, dst) = (flow.request.dst, flow.request.src);
@@ -337,7 +335,7 @@ pub(crate) fn error_to_client<A: Stack>(
 }
 
 /// Rewrites an ICMP error and what it quotes. False: drop it.
-fn translate_error<A: Stack>(
+fn translate_error<A: Family>(
     packet: &mut Packet<'_>,
     quote: &Quote<A>,
     src: A,

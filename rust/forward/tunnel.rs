@@ -5,9 +5,7 @@
 use core::net::IpAddr;
 
 use super::{dest_path, earn, least_mtu, local, may_leave, narrowed, stay, touch};
-use crate::datapath::Stack;
-use crate::director::{Director, Why};
-use crate::flow::Flow;
+use crate::flow::{Family, Flow, Flows, Why};
 use crate::packet::tunnel::{self, Inner};
 use crate::packet::{number, rewrite, Context};
 use crate::sys::index::Side;
@@ -22,20 +20,20 @@ fn room(path: &Path, mtu: u32) -> Option<u32> {
 }
 
 /// What the policies ask of the outer packet.
-fn ends<A: Stack>(path: &Path) -> Ends {
+fn ends<A: Family>(path: &Path) -> Ends {
     let proto = if A::V6 { number::IPV6 } else { number::IPIP };
     Ends::new(path.source, path.to, (proto, 0, 0))
 }
 
 /// By the ordinary output.
-pub(crate) fn request<A: Stack>(
-    director: &Director,
+pub(crate) fn request<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     ttl: u8,
     own: bool,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), director.net(), flow) {
+    let (path, mtu) = match dest_path(packet.rcu(), flows.net(), flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
@@ -59,7 +57,7 @@ pub(crate) fn request<A: Stack>(
     packet.orphan();
     if packet.is_straight(path) {
         if own {
-            earn::request_by(director, &packet, flow, Some(path));
+            earn::request_by(flows, &packet, flow, Some(path));
         }
         return packet.send_straight(path);
     }
@@ -68,25 +66,25 @@ pub(crate) fn request<A: Stack>(
 
 /// Past the other hooks.
 #[inline(always)]
-pub(crate) fn request_early<A: Stack>(
-    director: &Director,
+pub(crate) fn request_early<A: Family>(
+    flows: &Flows,
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
     (origin, path): (&Origin, &Path),
 ) -> Verdict {
-    if path.to.is_ipv6() != A::V6 && has_policies(director.net()) {
+    if path.to.is_ipv6() != A::V6 && has_policies(flows.net()) {
         // New policies make routes of their own family void only.
-        return stay(director, packet, Why::Policy);
+        return stay(flows, packet, Why::Policy);
     }
     let spare = tunnel::length(path.to) as u32;
     let ready = match packet.ready(origin, path, spare, A::HEADER as u32) {
         Ok(ready) if room(path, ready.mtu()).is_some() => ready,
-        Ok(_) => return stay(director, packet, Why::Size),
-        Err(why) => return stay(director, packet, why.into()),
+        Ok(_) => return stay(flows, packet, Why::Size),
+        Err(why) => return stay(flows, packet, why.into()),
     };
     let len = packet.len();
-    touch(director, &packet, flow, Side::First, context.flags);
+    touch(flows, &packet, flow, Side::First, context.flags);
     let inner = age::<A>(packet.own(&ready));
     if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();
@@ -96,7 +94,7 @@ pub(crate) fn request_early<A: Stack>(
 
 /// Takes one from the TTL; returns what the outer header takes from the packet.
 #[inline(always)]
-fn age<A: Stack>(bytes: &mut [u8]) -> Option<Inner> {
+fn age<A: Family>(bytes: &mut [u8]) -> Option<Inner> {
     rewrite::age::<A>(bytes)?;
     Inner::read::<A>(bytes)
 }

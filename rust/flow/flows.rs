@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The known connections of a network namespace, and all that their packets need.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+use kernel::prelude::*;
+
+use super::gate::Gate;
+use super::late::Late;
+use super::ways::Ways;
+use super::FlowTable;
+use crate::proto::Timeouts;
+use crate::sys::net::Net;
+use crate::sys::quota::Account;
+use crate::sys::random;
+use crate::sys::rcu;
+
+/// The known connections of a network namespace; fields stand in drop order.
+#[pin_data]
+pub(crate) struct Flows {
+    net: Net,
+    /// Those over IPv4; they refer to destinations.
+    pub(crate) v4: FlowTable<Ipv4Addr>,
+    /// Those over IPv6.
+    pub(crate) v6: FlowTable<Ipv6Addr>,
+    /// How long they may be idle.
+    pub(crate) timeouts: Timeouts,
+    /// The ways that packets take.
+    pub(crate) ways: Ways,
+    /// Whether anybody may go early, and which marks count.
+    #[pin]
+    pub(crate) gate: Gate,
+    /// Packets of known flows that did not go early, by reason.
+    pub(crate) late: Late,
+}
+
+impl Flows {
+    /// None yet, in `net`; `account` pays for those to come. May sleep.
+    pub(crate) fn new(net: Net, account: &Account) -> Result<impl PinInit<Self>> {
+        let late = Late::new()?;
+        let v4 = FlowTable::new(account, random::words());
+        let v6 = FlowTable::new(account, random::words());
+        Ok(pin_init!(Self {
+            net,
+            v4,
+            v6,
+            timeouts: Timeouts::default(),
+            ways: Ways::new(),
+            gate <- Gate::new(),
+            late,
+        }))
+    }
+
+    /// The namespace.
+    #[inline(always)]
+    pub(crate) fn net(&self) -> Net {
+        self.net
+    }
+
+    /// Flows of both families.
+    pub(crate) fn len(&self) -> u64 {
+        self.v4.len().saturating_add(self.v6.len()) as u64
+    }
+
+    /// Flows of both families that have left and whose memory is not free yet.
+    pub(crate) fn dead(&self) -> u64 {
+        self.v4.dead().saturating_add(self.v6.dead()) as u64
+    }
+
+    /// Buckets of both families' tables.
+    pub(crate) fn buckets(&self) -> u64 {
+        let buckets = rcu::read(|rcu| self.v4.buckets(rcu).saturating_add(self.v6.buckets(rcu)));
+        buckets as u64
+    }
+
+    /// Gets the memory that a family's packets need, unless it is there. Sleeps.
+    pub(crate) fn open(&self, v6: bool) -> Result {
+        self.ways.open()?;
+        if v6 {
+            self.v6.open()
+        } else {
+            self.v4.open()
+        }
+    }
+
+    /// One share of the upkeep of both tables; with `all` every flow is looked at. Says whether
+    /// something is left to free. Sleeps; one caller at a time.
+    pub(crate) fn tend(&self, all: bool) -> bool {
+        let retired = self.ways.retire().then_some(&self.ways);
+        let left4 = self.v4.tend(&self.timeouts, all, retired);
+        let left6 = self.v6.tend(&self.timeouts, all, retired);
+        if let Some(ways) = retired {
+            ways.renew();
+        }
+        left4 || left6
+    }
+
+    /// Whether the worker may rest: there are no flows, until [`FlowTable::crowded`] calls it.
+    pub(crate) fn rest(&self) -> bool {
+        [self.v4.rest(), self.v6.rest()] == [true; 2]
+    }
+}
