@@ -7,7 +7,7 @@ use kernel::sync::Arc;
 
 use crate::sys::host;
 use crate::sys::net::Net;
-use crate::sys::sysctl::{Bound, Value, Values};
+use crate::sys::sysctl::{Bound, Published, Reading, Value, Values};
 
 /// The most connections that can be asked for.
 const MAX_CONNS: u32 = 1 << 30;
@@ -17,10 +17,15 @@ const EARLY: usize = 0;
 const CONN_MAX: usize = 1;
 const LPORT_MIN: usize = 2;
 const LPORT_MAX: usize = 3;
+/// How many there are.
+const SETTINGS: usize = 4;
+
+/// The values, visible with what `R` reads; gone when dropped.
+pub(crate) type Sysctls<R> = Published<R, SETTINGS>;
 
 /// The settings of a namespace.
 pub(crate) struct Config {
-    pub(super) values: Arc<Values<4>>,
+    values: Arc<Values<SETTINGS>>,
 }
 
 impl Config {
@@ -43,6 +48,11 @@ impl Config {
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
         })
+    }
+
+    /// Shows the settings in `net`, with what `R` reads.
+    pub(crate) fn publish<R: Reading>(&self, net: Net) -> Result<Sysctls<R>> {
+        Published::new(net, c"net/rlvs", self.values.clone())
     }
 
     /// Whether known connections are served before routing.

@@ -5,19 +5,17 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 
-use crate::config::Config;
-use crate::control::sysctl::Sysctls;
-use crate::datapath;
+use crate::config::{Config, Sysctls};
 use crate::expiry::rank::Kind;
 use crate::flow::Flows;
 use crate::service::{Namespace, Services, SWEEP_INTERVAL};
-use crate::sys::hook::Point;
 use crate::sys::net::Net;
 use crate::sys::netdev::Departures;
 use crate::sys::netns::{self, PerNet};
 use crate::sys::once::Once;
 use crate::sys::quota::{Account, Taken, SERVICES};
 use crate::sys::rcu;
+use crate::sys::sysctl::Reading;
 use crate::sys::time::{Jiffies, HZ};
 use crate::sys::worker::Job;
 
@@ -69,7 +67,7 @@ impl Displaced {
 #[pin_data]
 pub(crate) struct Director {
     net: Net,
-    _sysctls: Sysctls,
+    _sysctls: Sysctls<Conns>,
     /// What the administrator set.
     pub(crate) config: Config,
     /// Known connections; they refer to destinations.
@@ -209,13 +207,21 @@ fn recheck(net: &Net) {
     }
 }
 
-impl PerNet for Director {
-    const HOOKS4: &'static [Point<Self>] = datapath::HOOKS4;
-    const HOOKS6: &'static [Point<Self>] = datapath::HOOKS6;
+/// `conns`: the number of connections.
+struct Conns;
 
+impl Reading for Conns {
+    const NAME: &'static CStr = c"conns";
+
+    fn read(net: &Net) -> u64 {
+        netns::get::<Director>(net).map_or(0, Director::conns)
+    }
+}
+
+impl PerNet for Director {
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
         let config = Config::new(net, recheck)?;
-        let sysctls = Sysctls::new(net, &config)?;
+        let sysctls = config.publish(net)?;
         let account = Account::new(net)?;
         let flows = Flows::new(net, &account)?;
         Ok(try_pin_init!(Self {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The doors to the configuration: generic netlink and sysctl. They have no logic of their own.
+//! The doors to the configuration: generic netlink. They have no logic of their own.
 
 mod dump;
 mod fault;
 mod genl;
 mod read;
-pub(crate) mod sysctl;
 mod write;
 
 use kernel::prelude::*;

@@ -7,7 +7,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use crate::director::Director;
 use crate::flow::Family;
 use crate::packet::Parsed;
-use crate::sys::hook::Point;
+use crate::sys::hook::{Hooked, Point};
 use crate::sys::skb::Packet;
 
 pub(crate) mod forward;
@@ -20,10 +20,10 @@ pub(crate) mod prerouting;
 pub(crate) mod room;
 pub(crate) mod schedule;
 
-/// The hooks of IPv4.
-pub(crate) const HOOKS4: &[Point<Director>] = &points::<Ipv4Addr>();
-/// The hooks of IPv6.
-pub(crate) const HOOKS6: &[Point<Director>] = &points::<Ipv6Addr>();
+impl Hooked for Director {
+    const HOOKS4: &'static [Point<Self>] = &points::<Ipv4Addr>();
+    const HOOKS6: &'static [Point<Self>] = &points::<Ipv6Addr>();
+}
 
 const fn points<A: Family>() -> [Point<Director>; 5] {
     [

@@ -57,6 +57,14 @@ impl<D> Point<D> {
     }
 }
 
+/// Data that hooks work on.
+pub(crate) trait Hooked: Sized + 'static {
+    /// Its hooks of IPv4.
+    const HOOKS4: &'static [Point<Self>];
+    /// Its hooks of IPv6.
+    const HOOKS6: &'static [Point<Self>];
+}
+
 /// Calls a hook.
 ///
 /// # Safety

@@ -12,18 +12,16 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::Mutex;
 
-use super::hook::{Hooks, Point};
+use super::hook::{Hooked, Hooks};
 use super::net::Net;
 use super::time::Jiffies;
 use super::worker::{Job, Worker};
 use crate::ffi;
 
 /// What is kept in each network namespace while the module is loaded.
-pub(crate) trait PerNet: Job + Send + Sync + Sized + 'static {
-    /// Hooks of IPv4, registered by [`enable`].
-    const HOOKS4: &'static [Point<Self>];
-    /// Hooks of IPv6.
-    const HOOKS6: &'static [Point<Self>];
+///
+/// Its hooks are registered by [`enable`].
+pub(crate) trait PerNet: Hooked + Job + Send + Sync {
     /// Sets up the data of a namespace. The result may be moved once.
     fn new(net: Net) -> Result<impl PinInit<Self, Error>>;
     /// Gets the memory that a family's packets need, unless it is there. Sleeps.
