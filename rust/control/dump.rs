@@ -8,7 +8,7 @@
 
 use kernel::prelude::*;
 
-use super::genl::subject;
+use super::read::subject;
 use super::write;
 use crate::director::Director;
 use crate::flow::{self, FlowTable};

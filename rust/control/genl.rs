@@ -6,11 +6,10 @@ use kernel::prelude::*;
 
 use super::dump;
 use super::fault::Fault;
-use super::read::Top;
+use super::read::{subject, Top};
 use super::write;
 use crate::director::Director;
 use crate::proto::MAX_TIMEOUT;
-use crate::service::ServiceId;
 use crate::sys::genl::{Dump, Family, Message, Mode, Request};
 use crate::sys::net::Net;
 use crate::sys::netns;
@@ -65,11 +64,6 @@ impl Family for Rlvs {
             _ => Err(EOPNOTSUPP),
         }
     }
-}
-
-/// The service that a dump is about, unless there is none.
-pub(super) fn subject(request: &Request<'_>) -> Result<ServiceId, Fault> {
-    Top::read(request.attributes())?.service()?.id()
 }
 
 /// Finds out whether a dump can begin.

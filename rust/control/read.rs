@@ -10,10 +10,16 @@ use super::fault::{Fault, Within};
 use crate::proto;
 use crate::sched::Kind;
 use crate::service::{DestId, DestSpec, ServiceId, ServiceSpec};
+use crate::sys::genl::Request;
 use crate::wire::nlattr::{self, Attr, Attrs};
 use crate::wire::uapi::{
     attr, dest, fwd, laddr, svc, svc_flags, tun, FLAGS_LEN, PE_NAME_MAX, SCHED_NAME_MAX,
 };
+
+/// The service that a request is about, which it must name.
+pub(super) fn subject(request: &Request<'_>) -> Result<ServiceId, Fault> {
+    Top::read(request.attributes())?.service()?.id()
+}
 
 /// The attributes at the top of a message.
 #[derive(Default)]
