@@ -8,51 +8,8 @@ use serde::Serialize;
 
 use crate::error::Usage;
 use crate::names::Names;
+use crate::protocol::Proto;
 use crate::wire::uapi;
-
-/// The protocol of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Proto {
-    Tcp,
-    Udp,
-}
-
-impl Proto {
-    /// The protocol that IANA numbers so.
-    pub fn from_number(number: u16) -> Option<Self> {
-        match number {
-            uapi::proto::TCP => Some(Proto::Tcp),
-            uapi::proto::UDP => Some(Proto::Udp),
-            _ => None,
-        }
-    }
-
-    /// IANA's number.
-    pub fn number(self) -> u16 {
-        match self {
-            Proto::Tcp => uapi::proto::TCP,
-            Proto::Udp => uapi::proto::UDP,
-        }
-    }
-
-    /// The option that names a service of it.
-    pub fn option(self) -> &'static str {
-        match self {
-            Proto::Tcp => "-t",
-            Proto::Udp => "-u",
-        }
-    }
-}
-
-impl fmt::Display for Proto {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Proto::Tcp => "TCP",
-            Proto::Udp => "UDP",
-        })
-    }
-}
 
 /// An address with a port. Port 0 of a service is any; of a destination, the packet's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,11 +23,27 @@ impl Endpoint {
     pub fn sort_key(&self) -> ([u8; uapi::ADDR_LEN], u16) {
         (bytes(self.address), self.port)
     }
+
+    fn socket(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        SocketAddr::new(self.address, self.port).fmt(f)
+        self.socket().fmt(f)
+    }
+}
+
+/// An endpoint as a listing shows it: numeric, or with its names.
+pub fn label(endpoint: Endpoint, protocol: Proto, numeric: bool, names: &dyn Names) -> String {
+    if numeric {
+        return endpoint.to_string();
+    }
+    let (host, port) = names.names(endpoint.socket(), protocol);
+    match endpoint.address {
+        IpAddr::V4(_) => format!("{host}:{port}"),
+        IpAddr::V6(_) => format!("[{host}]:{port}"),
     }
 }
 
@@ -161,7 +134,7 @@ fn split(text: &str) -> Option<(&str, Option<&str>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Table;
+    use crate::testing::{endpoint, Table};
 
     fn read(text: &str) -> Result<(IpAddr, Option<u16>), Usage> {
         parse(text, Proto::Tcp, &Table)
@@ -213,5 +186,18 @@ mod tests {
             let port = port.unwrap();
             assert_eq!(Endpoint { address, port }.to_string(), text);
         }
+    }
+
+    #[test]
+    fn labels_are_numbers_or_names() {
+        let v4 = endpoint("10.0.0.1:80");
+        let v6 = endpoint("[fd00::1]:80");
+        assert_eq!(label(v4, Proto::Tcp, true, &Table), "10.0.0.1:80");
+        assert_eq!(label(v4, Proto::Tcp, false, &Table), "vip.example.com:http");
+        assert_eq!(label(v4, Proto::Udp, false, &Table), "vip.example.com:80");
+        assert_eq!(
+            label(v6, Proto::Tcp, false, &Table),
+            "[vip6.example.com]:http"
+        );
     }
 }

@@ -4,12 +4,13 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use crate::address::{self, Endpoint, Proto, ServiceId};
+use crate::address::{self, Endpoint, ServiceId};
 use crate::args::{self, option, Given, Parsed};
 use crate::error::Usage;
 use crate::flags;
 use crate::model::{Method, Timeouts};
 use crate::names::Names;
+use crate::protocol::Proto;
 use crate::wire::uapi::SCHED_NAME_MAX;
 
 const DEFAULT_SCHEDULER: &str = "wlc";

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::address::{Endpoint, Proto, ServiceId};
+use crate::address::{Endpoint, ServiceId};
 use crate::flags;
 use crate::model::{Conn, Dest, Entry, Info, Laddr, Method, Stats, Timeouts};
+use crate::protocol::Proto;
 use crate::wire::uapi::{early, late};
 
 #[derive(Serialize)]

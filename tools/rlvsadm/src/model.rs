@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::address::{Endpoint, Proto, ServiceId};
+use crate::address::{Endpoint, ServiceId};
 use crate::error::LinkError;
 use crate::fields::Fields;
+use crate::protocol::Proto;
 use crate::wire::uapi::{af, attr, conn, dest, fwd, info, laddr, late, stats, svc};
 
 /// How packets get to a destination.

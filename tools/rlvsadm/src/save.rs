@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Rules that describe what is there, as ipvsadm writes them and `-R` reads them.
 
+use crate::address::label;
 use crate::flags;
 use crate::model::{Dest, Entry, Laddr, Method};
-use crate::names::{label, Names};
+use crate::names::Names;
 
 /// The rules, one a line. A service's local addresses come before the destinations that need them.
 pub fn rules(entries: &[Entry], numeric: bool, names: &dyn Names) -> String {

@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::address::{bytes, family, Endpoint, Proto};
+use crate::address::{bytes, family, Endpoint};
 use crate::command::{parse, Change, Command};
 use crate::error::{LinkError, Usage};
 use crate::link::Link;
 use crate::model::Answer;
 use crate::names::Names;
+use crate::protocol::Proto;
 use crate::request::{Request, Writer};
 use crate::wire::uapi::{af, attr, conn, dest, info, laddr, stats, svc};
 
@@ -34,14 +35,14 @@ impl Names for Table {
         }
     }
 
-    fn names(&self, endpoint: Endpoint, protocol: Proto) -> (String, String) {
-        let host = match endpoint.address.to_string().as_str() {
+    fn names(&self, socket: SocketAddr, protocol: Proto) -> (String, String) {
+        let host = match socket.ip().to_string().as_str() {
             "10.0.0.1" => "vip.example.com".to_owned(),
             "fd00::1" => "vip6.example.com".to_owned(),
             "10.0.1.2" => LONG_NAME.to_owned(),
             number => number.to_owned(),
         };
-        let port = match (endpoint.port, protocol) {
+        let port = match (socket.port(), protocol) {
             (80, Proto::Tcp) => "http".to_owned(),
             (53, Proto::Udp) => "domain".to_owned(),
             (number, _) => number.to_string(),

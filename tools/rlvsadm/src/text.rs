@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
-use crate::address::{Endpoint, Proto};
+use crate::address::{label, Endpoint};
 use crate::command::{Format, View};
 use crate::flags;
 use crate::model::{Conn, Dest, Entry, Info, Service, Stats, Timeouts};
-use crate::names::{label, Names};
+use crate::names::Names;
+use crate::protocol::Proto;
 use crate::wire::uapi::{early, late};
 
 /// Widths at which ipvsadm cuts the name of an IPv4 service and destination.

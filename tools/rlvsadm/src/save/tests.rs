@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::address::{Endpoint, Proto, ServiceId};
+use crate::address::{Endpoint, ServiceId};
 use crate::command::{Change, ServerRule, ServiceRule};
 use crate::model::{Service, Stats};
+use crate::protocol::Proto;
 use crate::restore::{self, Rule};
 use crate::testing::{endpoint, Table};
 
