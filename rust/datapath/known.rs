@@ -2,31 +2,13 @@
 
 //! A packet of a known flow, at the hooks where IPVS works.
 
-use super::schedule;
-use crate::director::Director;
 use crate::flow::{Family, Flow, Flows, Why};
 use crate::forward::{self, earn};
 use crate::packet::Context;
 use crate::sys::index::Side;
 use crate::sys::place::Place;
-use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Packet, Verdict};
 use crate::sys::tracking::Tracking;
-
-/// Whether the packet opens a new connection over the addresses of one that is over.
-///
-/// A server's SYN does only if it is for a service itself.
-#[inline(always)]
-pub(crate) fn starts_over<A: Family>(
-    director: &Director,
-    rcu: &Rcu,
-    (flow, side): (&Flow<A>, Side),
-    context: &Context<A>,
-) -> bool {
-    context.may_create()
-        && flow.is_over()
-        && (side == Side::First || schedule::service_of(director, rcu, context).is_some())
-}
 
 /// Sends a client's packet to the real server.
 pub(crate) fn request<A: Family>(

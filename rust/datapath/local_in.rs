@@ -6,11 +6,12 @@ use core::marker::PhantomData;
 
 use super::{icmp, known, parse, schedule};
 use crate::director::Director;
-use crate::flow::Family;
+use crate::flow::{Family, Flow};
 use crate::packet::{Context, Parsed};
 use crate::sys::hook::Hook;
 use crate::sys::index::Side;
 use crate::sys::place::Place;
+use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Packet, Verdict};
 
 /// Where IPVS sits: behind the filter (0), one before source NAT (100).
@@ -48,7 +49,7 @@ pub(super) fn flow<A: Family>(
     let rcu = packet.rcu();
     let flows = A::table(&director.flows);
     match flows.find(rcu, context) {
-        Some(found) if known::starts_over(director, rcu, found, context) => {
+        Some(found) if starts_over(director, rcu, found, context) => {
             flows.remove(rcu, found.0);
             schedule::schedule(director, packet, context)
         }
@@ -56,4 +57,19 @@ pub(super) fn flow<A: Family>(
         Some((flow, Side::Second)) => known::reply(&director.flows, packet, flow, context),
         None => schedule::schedule(director, packet, context),
     }
+}
+
+/// Whether the packet opens a new connection over the addresses of one that is over.
+///
+/// A server's SYN does only if it is for a service itself.
+#[inline(always)]
+fn starts_over<A: Family>(
+    director: &Director,
+    rcu: &Rcu,
+    (flow, side): (&Flow<A>, Side),
+    context: &Context<A>,
+) -> bool {
+    context.may_create()
+        && flow.is_over()
+        && (side == Side::First || schedule::service_of(director, rcu, context).is_some())
 }
