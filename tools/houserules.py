@@ -18,17 +18,19 @@ LONGEST_FILE = 600
 SKIPPED = {".git", "build", "target", "__pycache__"}
 SOURCES = {".rs", ".c", ".h", ".py", ".sh"}
 
+# The rooms of rust/, folders and files, from the ground up: each may use those before it. A new room stands where its
+# arrows go down.
+ROOMS = [
+    "ffi", "hash", "pool", "wire", "proto", "expiry", "packet", "sched", "sys", "config", "service", "flow", "forward",
+    "director", "datapath", "control", "rlvs",
+]
 UNSAFE_FOLDERS = {"ffi", "sys"}
-PURE_FOLDERS = {"packet", "state", "sched", "pool", "hash", "wire"}
-UPPER_FOLDERS = {"service", "flow", "datapath", "forward", "control", "sync", "helper"}
-# Folder of rust/: what it must not use. `ffi` is for sys alone, and goes without saying.
+PURE_FOLDERS = {"hash", "pool", "wire", "proto", "expiry", "packet", "sched"}
+# What a room must not use though it stands below.
 MUST_NOT_USE = {
-    "ffi": PURE_FOLDERS | UPPER_FOLDERS | {"sys"},
-    "sys": UPPER_FOLDERS,
-    "service": {"datapath", "control"},
-    "flow": {"datapath", "control", "wire"},
-    "forward": {"control", "wire"},
-    "datapath": {"control", "wire"},
+    "flow": {"wire"},
+    "forward": {"wire"},
+    "datapath": {"wire"},
     "control": {"packet", "forward", "datapath"},
 }
 
@@ -162,31 +164,76 @@ def outermost(names):
     return names
 
 
-def used_modules(lines):
-    """(line number, path) for every `crate::path` and `crate::{path, ...}` in code."""
+def room_of(path):
+    """The room that a file of rust/ is in: its folder, or it alone."""
+    return path.parts[1] if len(path.parts) > 2 else path.stem
+
+
+def module_of(path):
+    """The module that a file of rust/ is, as the names that lead to it from the crate's root."""
+    names = [*path.parts[1:-1], path.stem]
+    return names[:-1] if path.stem in ("mod", "rlvs") else names
+
+
+def used_modules(path, lines):
+    """(line number, names from the crate's root on) for each thing that is used by `crate::` or `super::` in code."""
     text = "\n".join(without_strings(line) for line in lines)
-    for match in re.finditer(r"\bcrate::([\w:]+|\{[^;]*\})", text):
+    module = module_of(path)
+    for match in re.finditer(r"\b(crate|super(?:::super)*)::((?:\w+::)*)(\w+|\{[^;]*\})", text):
         number = text.count("\n", 0, match.start())
-        names = match.group(1)
+        start, way, names = match.groups()
+        above = [] if start == "crate" else module[:-start.count("super")]
         if names.startswith("{"):
             names = outermost(names[1:-1])
         for name in names.split(","):
-            yield number, name.strip()
+            path = (way + name.strip()).rstrip(":").split("::")
+            if name.strip():
+                yield number, above + path
 
 
 def check_uses(path, lines):
-    if path.suffix != ".rs" or path.parts[0] != "rust" or len(path.parts) < 3:
+    if path.suffix != ".rs" or path.parts[0] != "rust":
         return
-    folder = path.parts[1]
-    forbidden = MUST_NOT_USE.get(folder, set())
-    for number, name in used_modules(lines):
-        module = name.split("::")[0]
-        if name.startswith(NUMBERS) and folder not in PURE_FOLDERS:
+    room = room_of(path)
+    if room not in ROOMS:
+        yield 0, f"{room} is no room of the house: give it a place in ROOMS of tools/houserules.py"
+        return
+    below = ROOMS[:ROOMS.index(room) + 1]
+    for number, names in used_modules(path, lines):
+        module, name = names[0], "::".join(names)
+        if module not in ROOMS or name.startswith(NUMBERS) and room not in PURE_FOLDERS:
             continue
-        if module == "ffi" and folder not in UNSAFE_FOLDERS or module in forbidden:
-            yield number, f"{folder} must not use {module}"
-        elif folder in PURE_FOLDERS and module not in PURE_FOLDERS:
-            yield number, f"{folder} is pure and must not use {module}"
+        if module not in below:
+            yield number, f"{room} must not use {module}, which stands above it: `{name}`"
+        elif module == "ffi" and room not in UNSAFE_FOLDERS or module in MUST_NOT_USE.get(room, ()):
+            yield number, f"{room} must not use {module}: `{name}`"
+
+
+def files_used(files):
+    """For each room the files of it that its files use: (file, file) to the place and name of one such use."""
+    rooms = {}
+    for path, lines in files:
+        if path.suffix != ".rs" or path.parts[0] != "rust" or len(path.parts) < 3:
+            continue
+        file = module_of(path)[1:2]
+        for number, names in used_modules(path, lines[:tests_start(lines)]):
+            if file and names[0] == path.parts[1] and len(names) > 1 and names[1] != file[0]:
+                arrows = rooms.setdefault(names[0], {})
+                arrows.setdefault((file[0], names[1]), (path, number, "::".join(names)))
+    return rooms
+
+
+def check_circles(files):
+    """Files of one room that use each other in a circle."""
+    for arrows in files_used(files).values():
+        for (user, used), (path, number, name) in arrows.items():
+            reached, ahead = set(), [used]
+            while ahead:
+                file = ahead.pop()
+                reached.add(file)
+                ahead += [to for of, to in arrows if of == file and to not in reached]
+            if user in reached:
+                yield path, number, f"uses `{name}`, which uses this file in a circle"
 
 
 def check_outside(path, lines):
@@ -216,12 +263,15 @@ RULES = RULES_OF_TESTS + [check_uses, check_outside, check_panics]
 
 def complaints(root):
     """Every breach below a folder, as lines of text."""
-    return [
-        f"{path}:{number + 1}: {text}"
-        for path, lines in files_below(root)
+    files = list(files_below(root))
+    found = [
+        (path, number, text)
+        for path, lines in files
         for rule in (RULES_OF_TESTS if is_test(path, root) else RULES)
         for number, text in rule(path, lines)
     ]
+    found += check_circles((path, lines) for path, lines in files if not is_test(path, root))
+    return [f"{path}:{number + 1}: {text}" for path, number, text in found]
 
 
 # --- self-test ---------------------------------------------------------------
@@ -241,19 +291,30 @@ PLANTED = [
     ("rust/sys/j.rs", HEAD + 'unsafe extern "C" fn f() {}\n', "Safety section"),
     ("rust/sched/k.rs", HEAD + "use kernel::sync::Arc;\n", "core only"),
     ("rust/wire/l.rs", HEAD + "use alloc::vec::Vec;\n", "core only"),
-    ("rust/hash/m.rs", HEAD + "use crate::sys::Rcu;\n", "is pure"),
+    ("rust/sched/m.rs", HEAD + "use crate::ffi::f;\n", "must not use ffi"),
     ("rust/flow/n.rs", HEAD + "use crate::{\n    ffi,\n    hash,\n};\n", "must not use ffi"),
-    ("rust/control/o.rs", HEAD + "use crate::packet::Tuple;\n", "must not use packet"),
+    ("rust/control/o.rs", HEAD + "use crate::packet::Tuple;\n", "must not use packet: `packet::Tuple`"),
     ("rust/datapath/p.rs", HEAD + "use crate::wire::nlattr;\n", "must not use wire"),
     ("rust/sys/q.rs", HEAD + "use crate::{hash::x, flow::{Flow, Table}};\n", "must not use flow"),
+    ("rust/hash/a.rs", HEAD + "use crate::sys::Rcu;\n", "hash must not use sys, which stands above it: `sys::Rcu`"),
+    ("rust/service/b.rs", HEAD + "use crate::sys::rcu;\nfn f(d: &crate::director::Director) {}\n", ":4: service must not use director"),
+    ("rust/forward/c.rs", HEAD + "use super::super::datapath::Stack;\n", "must not use datapath, which stands above"),
+    ("rust/packet/new/mod.rs", HEAD + "use super::super::flow::Flow;\n", "must not use flow, which stands above"),
+    ("rust/config.rs", HEAD + "use super::service::Services;\n", "config must not use service, which stands above"),
+    ("rust/hash/e1.rs", HEAD + "use super::e2::F;\n", ":3: uses `hash::e2::F`, which uses this file in a circle"),
+    ("rust/hash/e2.rs", HEAD + "\nuse super::e3::F;\n", ":4: uses `hash::e3::F`"),
+    ("rust/hash/e3.rs", HEAD + "use crate::hash::{e1::F, golden};\n", "uses `hash::e1::F`"),
+    ("rust/attic/d.rs", HEAD, "give it a place in ROOMS"),
     ("rust/flow/r.rs", HEAD + "fn f() { kernel::bindings::g() }\n", "raw bindings"),
-    ("rust/state/s.rs", HEAD + "fn f() { g().unwrap() }\n", "panic"),
-    ("rust/state/t.rs", HEAD + "// TO" "DO: the rest\n", "unfinished"),
+    ("rust/proto/s.rs", HEAD + "fn f() { g().unwrap() }\n", "panic"),
+    ("rust/proto/t.rs", HEAD + "// TO" "DO: the rest\n", "unfinished"),
     ("qemu/mirrors", "deb http://deb." "debian.org/debian trixie main\n", "mirror"),
     ("rust/sys/ok1.rs", HEAD + "fn f() {\n    // SAFETY: g has no conditions.\n    let a =\n        unsafe { g() };\n}\n", ""),
     ("rust/sys/ok2.rs", HEAD + "/// # Safety\n///\n/// Never.\n#[inline]\nunsafe fn f() {}\n", ""),
     ("rust/sys/ok3.rs", HEAD + "// SAFETY: A is plain.\nunsafe impl T for A {\n    unsafe fn f() {}\n}\n", ""),
     ("rust/flow/ok5.rs", HEAD + "use crate::wire::uapi::fwd;\n", ""),
+    ("rust/flow/ok6.rs", HEAD + "use super::{Dest, Flow};\nmod inner {\n    use super::super::Flow;\n}\n", ""),
+    ("rust/datapath/ok7.rs", HEAD + "use crate::{director::Director, forward::{self, nat}, sys::rcu::Rcu};\n", ""),
     ("rust/sched/ok4.rs", HEAD + "use crate::hash::x;\n#[cfg(test)]\nmod tests {\n    use std::vec;\n    fn f() { g().unwrap() }\n}\n", ""),
 ]
 
