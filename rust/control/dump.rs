@@ -19,10 +19,10 @@ use crate::wire::uapi::cmd;
 
 /// All services, oldest first. Remembers the serial number of the last.
 pub(super) fn services(dump: &mut Dump<'_>, director: &Director) -> Result {
-    director.services.read(|book| {
-        dump.generation(book.generation);
+    director.services.read(|rules| {
+        dump.generation(rules.generation);
         let [last, _] = dump.cursor();
-        book.each_after(last, |serial, entry| {
+        rules.each_after(last, |serial, entry| {
             dump.message(cmd::NEW_SERVICE, |m| write::service(m, entry))?;
             dump.remember([serial, 0]);
             Ok(())
@@ -45,11 +45,11 @@ pub(super) fn of_service(
     list: List,
 ) -> Result {
     let id = subject(dump.request()).map_err(|fault| fault.report(dump.request()))?;
-    director.services.read(|book| {
+    director.services.read(|rules| {
         let [serial, first] = dump.cursor();
         let entry = match serial {
-            0 => director.services.entry_in(book, &id).ok(),
-            serial => book.get(serial),
+            0 => director.services.entry_in(rules, &id).ok(),
+            serial => rules.get(serial),
         };
         let Some(entry) = entry else {
             // It was there when the dump began.

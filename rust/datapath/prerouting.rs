@@ -61,7 +61,7 @@ fn known<A: Family>(
     let Some((flow, side)) = A::table(flows).find(rcu, context) else {
         return packet.accept();
     };
-    let way = flows.ways.get(rcu, flow.ticket(side));
+    let way = flows.ways.get(rcu, flow.way(side));
     let Some(way) = way.filter(|way| way.has(stamp)) else {
         return stay(flows, packet, Why::Unmarked);
     };

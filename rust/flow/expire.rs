@@ -88,7 +88,7 @@ impl<A: Family> FlowTable<A> {
 
     /// One share of the upkeep: fits the table to its load, removes what is over, and frees
     /// what was removed before; with `all` it looks at every flow, as it does if there are ways
-    /// of which places are `retired`: flows lose their tickets for them. Says whether something
+    /// of which places are `retired`: flows forget those. Says whether something
     /// is left to free. Sleeps; one caller at a time.
     pub(crate) fn tend(&self, timeouts: &Timeouts, all: bool, retired: Option<&Ways>) -> bool {
         self.0.wake();
@@ -124,7 +124,7 @@ impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
     #[inline(always)]
     fn left(&self, flow: &Flow<A>) -> Option<Jiffies> {
         if let Some(ways) = self.retired {
-            flow.lose_tickets(ways);
+            flow.lose_ways(ways);
         }
         flow.left(self.timeouts, self.now)
     }

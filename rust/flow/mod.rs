@@ -80,7 +80,7 @@ pub(crate) struct Flow<A: Family> {
     seen: AtomicU8,
     stamp: AtomicU32,
     /// The way of each side's packets, as [`ways::Ways`] knows it.
-    tickets: [AtomicU32; 2],
+    ways: [AtomicU32; 2],
     /// The destination that it was given.
     pub(crate) dest: Arc<Dest>,
     /// What few flows have.
@@ -194,7 +194,7 @@ impl<A: Family> Flow<A> {
             state: AtomicU8::new(proto::FIRST),
             seen: AtomicU8::new(0),
             stamp: AtomicU32::new(Jiffies::now().0),
-            tickets: Default::default(),
+            ways: Default::default(),
             dest,
             extra,
             kept: A::Kept::default(),
@@ -371,8 +371,8 @@ impl<A: Family> Flow<A> {
     }
 
     #[inline(always)]
-    fn ticket_of(&self, side: Side) -> &AtomicU32 {
-        let [first, second] = &self.tickets;
+    fn way_of(&self, side: Side) -> &AtomicU32 {
+        let [first, second] = &self.ways;
         match side {
             Side::First => first,
             Side::Second => second,
@@ -381,20 +381,20 @@ impl<A: Family> Flow<A> {
 
     /// The way of a side's packets, as [`ways::Ways`] knows it.
     #[inline(always)]
-    pub(crate) fn ticket(&self, side: Side) -> u32 {
-        self.ticket_of(side).load(Ordering::Relaxed)
+    pub(crate) fn way(&self, side: Side) -> u32 {
+        self.way_of(side).load(Ordering::Relaxed)
     }
 
     /// Notes the way of a side's packets.
-    pub(crate) fn set_ticket(&self, side: Side, ticket: u32) {
-        self.ticket_of(side).store(ticket, Ordering::Relaxed);
+    pub(crate) fn set_way(&self, side: Side, id: u32) {
+        self.way_of(side).store(id, Ordering::Relaxed);
     }
 
-    /// Takes the tickets away for places that begin anew.
-    fn lose_tickets(&self, ways: &ways::Ways) {
-        for ticket in &self.tickets {
-            if ways.is_retired(ticket.load(Ordering::Relaxed)) {
-                ticket.store(0, Ordering::Relaxed);
+    /// Forgets the ways that were in places that begin anew.
+    fn lose_ways(&self, ways: &ways::Ways) {
+        for way in &self.ways {
+            if ways.is_retired(way.load(Ordering::Relaxed)) {
+                way.store(0, Ordering::Relaxed);
             }
         }
     }

@@ -2,11 +2,11 @@
 
 //! The ways that packets of known flows take: in by which interface, and out over which route.
 //!
-//! A director has few of them, and all flows share them. A side of a flow keeps a ticket: the
-//! number of a slot and of the way that was in it, four bytes and no reference. Another way in
-//! the slot makes the ticket void. When a slot's numbers run out the worker has it begin anew:
-//! nobody gets a ticket for it any more, all flows lose those that they have, and a grace period
-//! later no packet can hold one.
+//! A director has few of them, and all flows share them. A side of a flow keeps the
+//! id of its way: the number of a slot and of the way that was in it, four bytes and no reference.
+//! Another way in the slot makes the id void. When a slot's numbers run out the worker has it
+//! begin anew: nobody gets an id for it any more, all flows forget those that they have, and a
+//! grace period later no packet can hold one.
 
 use kernel::prelude::*;
 
@@ -21,7 +21,7 @@ use crate::sys::time::{Jiffies, HZ};
 
 /// Slots of the table, a power of two.
 const SLOTS: usize = 1024;
-/// Bits of a ticket that hold the slot.
+/// Bits of an id that hold the slot.
 const SLOT_BITS: u32 = SLOTS.trailing_zeros();
 /// The last number of a slot.
 const LAST: u32 = u32::MAX >> SLOT_BITS;
@@ -169,15 +169,15 @@ impl Ways {
         self.slots.get()?.get(place)
     }
 
-    /// The way of a ticket, unless another one has taken its place; its route may be out of date.
+    /// The way with this id, unless another one has taken its place; its route may be out of date.
     #[inline(always)]
-    pub(crate) fn get<'a>(&'a self, rcu: &'a Rcu, ticket: u32) -> Option<&'a Way> {
-        let slot = self.slot(ticket as usize & (SLOTS - 1))?;
+    pub(crate) fn get<'a>(&'a self, rcu: &'a Rcu, id: u32) -> Option<&'a Way> {
+        let slot = self.slot(id as usize & (SLOTS - 1))?;
         let way = slot.way.get(rcu)?;
-        (way.number == ticket >> SLOT_BITS).then_some(way)
+        (way.number == id >> SLOT_BITS).then_some(way)
     }
 
-    /// Keeps a way, or finds the one that is like it; returns it with a ticket for the next time.
+    /// Keeps a way, or finds the one that is like it; returns it with its id for the next time.
     ///
     /// `None`: no memory, or no place for it: they were all taken within the last second, or by
     /// ways that serve more.
@@ -188,7 +188,7 @@ impl Ways {
         for place in places.clone() {
             let known = self.slot(place).and_then(|slot| slot.way.get(rcu));
             if let Some(known) = known.filter(|known| known.equals(&way) && !known.is_stale()) {
-                return Some((known, ticket(place, known.number)));
+                return Some((known, id(place, known.number)));
             }
         }
         let claims = places.filter_map(|place| Some((self.claim(rcu, place, &way)?, place)));
@@ -227,11 +227,11 @@ impl Ways {
             self.spent.store(true, Ordering::Relaxed);
         }
         let way = slot.way.put(rcu, RcuBox::new(way, GFP_ATOMIC).ok()?);
-        Some((way, ticket(place, way.number)))
+        Some((way, id(place, way.number)))
     }
 
     /// If the numbers of a slot have run out, retires all slots that have few left, and says so:
-    /// the flows are to lose their tickets for them, see [`Self::is_retired`]. Sleeps then.
+    /// the flows are to forget their ids, see [`Self::is_retired`]. Sleeps then.
     pub(crate) fn retire(&self) -> bool {
         if !self.spent.swap(false, Ordering::Relaxed) {
             return false;
@@ -240,7 +240,7 @@ impl Ways {
         for slot in slots() {
             slot.numbers.retire();
         }
-        // Who took a number before has put his way in its place, and has his ticket.
+        // Who took a number before has put his way in its place, and has its id.
         rcu::synchronize();
         for slot in slots().filter(|slot| slot.numbers.is_retired()) {
             slot.way.clear();
@@ -248,15 +248,15 @@ impl Ways {
         true
     }
 
-    /// Whether the slot of a ticket is retired.
-    pub(crate) fn is_retired(&self, ticket: u32) -> bool {
-        let slot = self.slot(ticket as usize & (SLOTS - 1));
+    /// Whether the slot of an id is retired.
+    pub(crate) fn is_retired(&self, id: u32) -> bool {
+        let slot = self.slot(id as usize & (SLOTS - 1));
         slot.is_some_and(|slot| slot.numbers.is_retired())
     }
 
-    /// Has the retired slots begin anew: no flow has a ticket for one. Sleeps.
+    /// Has the retired slots begin anew: no flow has an id for one. Sleeps.
     pub(crate) fn renew(&self) {
-        // Who read a flow's ticket before it was taken away has used it.
+        // Who read a flow's id before it was taken away has used it.
         rcu::synchronize();
         for slot in self.slots.get().into_iter().flatten() {
             slot.numbers.renew();
@@ -280,7 +280,7 @@ impl Ways {
     }
 }
 
-fn ticket(place: usize, number: u32) -> u32 {
+fn id(place: usize, number: u32) -> u32 {
     // CAST: a place has ten bits.
     (number << SLOT_BITS) | place as u32
 }

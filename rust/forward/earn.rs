@@ -75,7 +75,7 @@ fn give<A: Family>(
     if origin.interface() == 0 {
         return;
     }
-    let present = flows.ways.get(rcu, flow.ticket(side));
+    let present = flows.ways.get(rcu, flow.way(side));
     if present.is_some_and(|way| way.has(stamp) && !way.is_stale()) {
         return;
     }
@@ -84,8 +84,8 @@ fn give<A: Family>(
     };
     let ruled = has_rules(flows.net(), A::V6) || flow.link() != 0;
     let way = Way::earned(stamp, origin, class, ruled, path);
-    if let Some((_, ticket)) = flows.ways.keep(rcu, way) {
-        flow.set_ticket(side, ticket);
+    if let Some((_, id)) = flows.ways.keep(rcu, way) {
+        flow.set_way(side, id);
     }
 }
 
@@ -98,13 +98,13 @@ pub(crate) fn reconsider<A: Family>(
     flow: &Flow<A>,
     side: Side,
 ) {
-    let Some(way) = flows.ways.get(packet.rcu(), flow.ticket(side)) else {
+    let Some(way) = flows.ways.get(packet.rcu(), flow.way(side)) else {
         return;
     };
     let (earned, came) = (way.origin.interface(), packet.origin(A::V6).interface());
     let class = A::class(packet.bytes());
     let other = earned != came || side == Side::Second && way.class != class;
     if earned != 0 && came != 0 && other {
-        flow.set_ticket(side, 0);
+        flow.set_way(side, 0);
     }
 }

@@ -157,7 +157,7 @@ fn client_route<'a, A: Family>(
     let (rcu, net) = (packet.rcu(), flows.net());
     let class = A::class(packet.bytes());
     let open = has_rules(net, A::V6) || packet.is_policed() || flow.link() != 0;
-    let present = flows.ways.get(rcu, flow.ticket(Side::Second));
+    let present = flows.ways.get(rcu, flow.way(Side::Second));
     let present = present.filter(|way| !way.is_stale());
     let known = present.filter(|way| !open && !way.ruled && way.class == class);
     if let Some((path, mtu)) = known.and_then(Way::route) {
@@ -172,9 +172,9 @@ fn client_route<'a, A: Family>(
     }
     let fallback = path.share();
     match flows.ways.keep(rcu, Way::known(path, class)) {
-        Some((way, ticket)) => {
+        Some((way, id)) => {
             if present.is_none() {
-                flow.set_ticket(Side::Second, ticket);
+                flow.set_way(Side::Second, id);
             }
             let (path, mtu) = way.route()?;
             Some((Route::Kept(path), mtu))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A service as its configuration sees it: what users said, and the lists that the roster is
+//! A service as its configuration sees it: what users said, and the lists that its scheduler is
 //! made from. All of it is behind the configuration's mutex.
 //!
 //! A change is made here first, then published; if that fails, it is undone.
@@ -16,7 +16,7 @@ use super::dest::{Dest, DestSpec};
 use super::id::DestId;
 use super::ports::{PortKey, PortSet, PortSets};
 use super::refusal::{demand, Outcome, Refusal};
-use super::roster::{LocalAddr, Roster, Service, Slot, Source};
+use super::scheduler::{LocalAddr, Scheduler, Service, Slot, Source};
 use crate::sched::{Change, Flags, Kind};
 use crate::sys::front::Front;
 use crate::sys::quota::{Account, Taken, SOURCES};
@@ -155,11 +155,11 @@ impl Entry {
         }
     }
 
-    /// The service's roster to begin with.
-    pub(super) fn empty_roster(spec: &ServiceSpec) -> Outcome<RcuCell<Roster>> {
+    /// The service's scheduler to begin with, which has no destination.
+    pub(super) fn empty_scheduler(spec: &ServiceSpec) -> Outcome<RcuCell<Scheduler>> {
         let slots = Front::with_capacity(0, GFP_KERNEL_ACCOUNT)?;
-        let roster = Roster::build(spec.kind, spec.sched_flags(), slots)?;
-        Ok(RcuCell::new(RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?))
+        let scheduler = Scheduler::build(spec.kind, spec.sched_flags(), slots)?;
+        Ok(RcuCell::new(RcuBox::new(scheduler, GFP_KERNEL_ACCOUNT)?))
     }
 
     /// The service itself.
@@ -312,7 +312,7 @@ impl Entry {
 
     /// Takes all destinations out, when the service goes.
     pub(super) fn remove_all(&mut self, sets: &mut PortSets, mut each: impl FnMut(Member)) {
-        let present = &self.service.roster;
+        let present = &self.service.scheduler;
         let bytes = rcu::read(|rcu| present.get(rcu).map_or(0, |old| old.bytes(None)));
         present.replace_large(None, bytes);
         self.serials = RBTree::new();
@@ -414,7 +414,7 @@ impl Entry {
 
     /// What packets see of the destinations.
     fn present(&self) -> Outcome<Front<Slot>> {
-        let slots = rcu::read(|rcu| self.service.roster.get(rcu).map(Roster::slots));
+        let slots = rcu::read(|rcu| self.service.scheduler.get(rcu).map(Scheduler::slots));
         Ok(slots.ok_or(ENOENT)?)
     }
 
@@ -461,17 +461,17 @@ impl Entry {
         Ok(sources)
     }
 
-    /// Publishes a roster of `slots`, which differ from the present ones by `change`.
+    /// Publishes a scheduler of `slots`, which differ from the present ones by `change`.
     fn publish(&mut self, slots: Front<Slot>, change: Change) -> Outcome {
-        let mut roster = Roster::build(self.spec.kind, self.spec.sched_flags(), slots)?;
-        let present = &self.service.roster;
+        let mut scheduler = Scheduler::build(self.spec.kind, self.spec.sched_flags(), slots)?;
+        let present = &self.service.scheduler;
         let bytes = rcu::read(|rcu| {
             present.get(rcu).map_or(0, |old| {
-                roster.follow(old, change);
-                old.bytes(Some(&roster))
+                scheduler.follow(old, change);
+                old.bytes(Some(&scheduler))
             })
         });
-        let boxed = RcuBox::new(roster, GFP_KERNEL_ACCOUNT)?;
+        let boxed = RcuBox::new(scheduler, GFP_KERNEL_ACCOUNT)?;
         present.replace_large(Some(boxed), bytes);
         self.generation = self.generation.wrapping_add(1).max(1);
         Ok(())

@@ -12,7 +12,7 @@ mod entry;
 mod id;
 mod ports;
 mod refusal;
-mod roster;
+mod scheduler;
 mod table;
 mod trash;
 mod tree;
@@ -40,7 +40,7 @@ pub(crate) use self::entry::{Entry, Member, ServiceSpec};
 pub(crate) use self::id::{DestId, ServiceId};
 pub(crate) use self::ports::{Held, PortSet};
 pub(crate) use self::refusal::{Outcome, Refusal};
-pub(crate) use self::roster::{Local, LocalAddr, Pick, Service};
+pub(crate) use self::scheduler::{Local, LocalAddr, Pick, Service};
 
 /// The network namespace that services are in, as far as they need it.
 pub(crate) trait Namespace {
@@ -60,7 +60,7 @@ pub(crate) const SWEEP_INTERVAL: u32 = 5;
 
 /// The services of a network namespace.
 ///
-/// Requests hold `book`, and may sleep for memory meanwhile. So nobody else waits for it: not
+/// Requests hold `rules`, and may sleep for memory meanwhile. So nobody else waits for it: not
 /// the notifier of devices, which runs under the kernel's lock of all devices, not the
 /// worker, which others wait for. At the end of the namespace no request is left.
 #[pin_data]
@@ -71,17 +71,17 @@ pub(crate) struct Services {
     /// How many of them are for all ports.
     wildcards: AtomicU32,
     #[pin]
-    book: Mutex<Book>,
+    rules: Mutex<Rules>,
 }
 
-/// The configuration.
-pub(crate) struct Book {
+/// The configuration: the rules that an administrator has set.
+pub(crate) struct Rules {
     /// By serial number, that is, oldest first.
     entries: RBTree<u64, Entry>,
     last_serial: u64,
     /// Changes when a service comes, goes, or is edited.
     pub(crate) generation: u32,
-    trash: Trash,
+    dest_trash: Trash,
     sets: PortSets,
     swept: Jiffies,
 }
@@ -93,7 +93,7 @@ impl Services {
             table: Table::new(),
             number: Default::default(),
             wildcards: AtomicU32::new(0),
-            book <- new_mutex!(Book::new(), "rlvs::services"),
+            rules <- new_mutex!(Rules::new(), "rlvs::services"),
         })
     }
 
@@ -125,24 +125,24 @@ impl Services {
     }
 
     /// Looks at the configuration, which stands still meanwhile. May sleep, `f` must not.
-    pub(crate) fn read<R>(&self, f: impl FnOnce(&Book) -> R) -> R {
-        f(&self.book.lock())
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&Rules) -> R) -> R {
+        f(&self.rules.lock())
     }
 
     /// Looks at one service.
     pub(crate) fn entry<R>(&self, id: &ServiceId, f: impl FnOnce(&Entry) -> R) -> Outcome<R> {
-        self.read(|book| self.entry_in(book, id).map(f))
+        self.read(|rules| self.entry_in(rules, id).map(f))
     }
 
-    /// The service `id` in `book`.
-    pub(crate) fn entry_in<'a>(&self, book: &'a Book, id: &ServiceId) -> Outcome<&'a Entry> {
+    /// The service `id` in `rules`.
+    pub(crate) fn entry_in<'a>(&self, rules: &'a Rules, id: &ServiceId) -> Outcome<&'a Entry> {
         let serial = self.serial(id)?;
-        book.entries.get(&serial).ok_or(NO_SERVICE)
+        rules.entries.get(&serial).ok_or(NO_SERVICE)
     }
 
-    fn entry_mut<'a>(&self, book: &'a mut Book, id: &ServiceId) -> Outcome<&'a mut Entry> {
+    fn entry_mut<'a>(&self, rules: &'a mut Rules, id: &ServiceId) -> Outcome<&'a mut Entry> {
         let serial = self.serial(id)?;
-        book.entries.get_mut(&serial).ok_or(NO_SERVICE)
+        rules.entries.get_mut(&serial).ok_or(NO_SERVICE)
     }
 
     fn serial(&self, id: &ServiceId) -> Outcome<u64> {
@@ -156,24 +156,24 @@ impl Services {
         check::service(&id, &spec)?;
         // Before the lock: it may load a module.
         ns.enable(id.addr.is_ipv6())?;
-        let mut book = self.book.lock();
+        let mut rules = self.rules.lock();
         demand(self.serial(&id).is_err(), EEXIST, c"the service exists")?;
-        let serial = book.last_serial.wrapping_add(1);
-        let roster = Entry::empty_roster(&spec)?;
+        let serial = rules.last_serial.wrapping_add(1);
+        let scheduler = Entry::empty_scheduler(&spec)?;
         let service = Service {
             id,
             serial,
-            roster,
+            scheduler,
             _quota: SERVICES.take(ns.account())?,
         };
         let service = Arc::new(service, GFP_KERNEL_ACCOUNT)?;
         let entry = Entry::new(service.clone(), spec);
         let node = RBTreeNode::new(serial, entry, GFP_KERNEL_ACCOUNT)?;
-        let others = book.entries.values().map(|entry| &entry.service);
+        let others = rules.entries.values().map(|entry| &entry.service);
         self.table.insert(&service, others, self.len())?;
-        book.last_serial = serial;
-        book.entries.insert(node);
-        book.changed();
+        rules.last_serial = serial;
+        rules.entries.insert(node);
+        rules.changed();
         self.count(&id, |number| number.wrapping_add(1));
         Ok(())
     }
@@ -201,49 +201,49 @@ impl Services {
         id: &ServiceId,
         spec: impl FnOnce(&ServiceSpec) -> ServiceSpec,
     ) -> Outcome {
-        let mut book = self.book.lock();
-        let entry = self.entry_mut(&mut book, id)?;
+        let mut rules = self.rules.lock();
+        let entry = self.entry_mut(&mut rules, id)?;
         let spec = spec(&entry.spec);
         check::service(id, &spec)?;
         entry.set_spec(spec)?;
-        book.changed();
+        rules.changed();
         Ok(())
     }
 
     /// Removes a service. Its connections stay, and come back to life with it.
     pub(crate) fn remove(&self, id: &ServiceId) -> Outcome {
-        let mut book = self.book.lock();
-        let service = self.entry_in(&book, id)?.service.clone();
+        let mut rules = self.rules.lock();
+        let service = self.entry_in(&rules, id)?.service.clone();
         self.table.remove(&service)?;
         self.count(id, |number| number.wrapping_sub(1));
-        if let Some(mut entry) = book.entries.remove(&service.serial) {
-            book.bury(&mut entry);
+        if let Some(mut entry) = rules.entries.remove(&service.serial) {
+            rules.trash_dests(&mut entry);
         }
-        book.changed();
+        rules.changed();
         Ok(())
     }
 
     /// Removes all services.
     pub(crate) fn flush(&self) {
-        let mut book = self.book.lock();
+        let mut rules = self.rules.lock();
         self.table.clear();
         for number in Iterator::chain(self.number.iter(), [&self.wildcards]) {
             number.store(0, Ordering::Relaxed);
         }
-        let mut entries = core::mem::replace(&mut book.entries, RBTree::new());
+        let mut entries = core::mem::replace(&mut rules.entries, RBTree::new());
         for entry in entries.values_mut() {
-            book.bury(entry);
+            rules.trash_dests(entry);
             rcu::cond_resched();
         }
-        book.changed();
+        rules.changed();
     }
 
     /// Lets the counters of one service, or of all, start at zero.
     pub(crate) fn zero(&self, id: Option<&ServiceId>) -> Outcome {
-        let mut book = self.book.lock();
+        let mut rules = self.rules.lock();
         match id {
-            Some(id) => self.entry_mut(&mut book, id)?.zero(),
-            None => book.entries.values_mut().for_each(Entry::zero),
+            Some(id) => self.entry_mut(&mut rules, id)?.zero(),
+            None => rules.entries.values_mut().for_each(Entry::zero),
         }
         Ok(())
     }
@@ -262,8 +262,8 @@ impl Services {
             // Errors about a tunnel come by its own family. Before the lock, as above.
             ns.enable(id.addr.is_ipv6())?;
         }
-        let mut book = self.book.lock();
-        let entry = self.entry_in(&book, service)?;
+        let mut rules = self.rules.lock();
+        let entry = self.entry_in(&rules, service)?;
         demand(
             known || !crosses,
             EAGAIN,
@@ -275,10 +275,10 @@ impl Services {
         let kind = addr_type(&ns.net(), id.addr);
         check::dest_addr(id.addr, kind, spec)?;
         let serial = self.serial(service)?;
-        let member = book.revive(ns.account(), service, serial, id)?;
-        let (entry, pool) = self.parts(&mut book, ns, service)?;
+        let member = rules.take_dest(ns.account(), service, serial, id)?;
+        let (entry, pool) = self.parts(&mut rules, ns, service)?;
         entry.add(member, spec, pool)?;
-        book.trash.remove(*service, id);
+        rules.dest_trash.remove(*service, id);
         Ok(())
     }
 
@@ -290,8 +290,8 @@ impl Services {
         id: &DestId,
         spec: &DestSpec,
     ) -> Outcome {
-        let mut book = self.book.lock();
-        let (entry, pool) = self.parts(&mut book, ns, service)?;
+        let mut rules = self.rules.lock();
+        let (entry, pool) = self.parts(&mut rules, ns, service)?;
         demand(entry.has(id), NO_DEST.error, NO_DEST.text)?;
         check::dest(service, id, spec)?;
         entry.edit(id, spec, pool)
@@ -299,12 +299,12 @@ impl Services {
 
     /// Removes a destination. Its connections stay, and come back to life with it.
     pub(crate) fn remove_dest(&self, service: &ServiceId, id: &DestId) -> Outcome {
-        let mut book = self.book.lock();
-        let book = &mut *book;
+        let mut rules = self.rules.lock();
+        let rules = &mut *rules;
         let serial = self.serial(service)?;
-        let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
-        let member = entry.remove(id, &mut book.sets)?;
-        book.trash.put(*service, serial, member);
+        let entry = rules.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
+        let member = entry.remove(id, &mut rules.sets)?;
+        rules.dest_trash.put(*service, serial, member);
         Ok(())
     }
 
@@ -315,32 +315,32 @@ impl Services {
         service: &ServiceId,
         addr: IpAddr,
     ) -> Outcome {
-        let mut book = self.book.lock();
-        let (entry, pool) = self.parts(&mut book, ns, service)?;
+        let mut rules = self.rules.lock();
+        let (entry, pool) = self.parts(&mut rules, ns, service)?;
         check::local_addr(service, addr, addr_type(&ns.net(), addr))?;
         entry.add_local(addr, pool)
     }
 
     /// Removes a local address. The connections that use it stay.
     pub(crate) fn remove_local(&self, service: &ServiceId, addr: IpAddr) -> Outcome {
-        let mut book = self.book.lock();
-        let book = &mut *book;
+        let mut rules = self.rules.lock();
+        let rules = &mut *rules;
         let serial = self.serial(service)?;
-        let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
-        entry.remove_local(addr, &mut book.sets)
+        let entry = rules.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
+        entry.remove_local(addr, &mut rules.sets)
     }
 
     /// What a change of a service's destinations works on.
     fn parts<'a>(
         &self,
-        book: &'a mut Book,
+        rules: &'a mut Rules,
         ns: &'a impl Namespace,
         service: &ServiceId,
     ) -> Outcome<(&'a mut Entry, Pool<'a>)> {
         let serial = self.serial(service)?;
-        let entry = book.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
+        let entry = rules.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
         let pool = Pool {
-            sets: &mut book.sets,
+            sets: &mut rules.sets,
             account: ns.account(),
             range: ns.lports(),
         };
@@ -366,17 +366,17 @@ impl Services {
     /// forgotten. To be called every few seconds, or more often: it does something after
     /// [`SWEEP_INTERVAL`]. It waits for no request. Sleeps.
     pub(crate) fn sweep(&self) -> bool {
-        let Some(idle) = self.book.try_lock().map(|mut book| book.sweep()) else {
+        let Some(idle) = self.rules.try_lock().map(|mut rules| rules.sweep()) else {
             return false;
         };
         if idle {
             rcu::synchronize();
         }
-        self.book.try_lock().is_some_and(|mut book| {
+        self.rules.try_lock().is_some_and(|mut rules| {
             if idle {
-                book.sets.drop_idle();
+                rules.sets.drop_idle();
             }
-            book.is_tidy()
+            rules.is_tidy()
         })
     }
 }
@@ -386,13 +386,13 @@ const NO_SERVICE: Refusal = Refusal {
     text: c"there is no such service",
 };
 
-impl Book {
+impl Rules {
     fn new() -> Self {
         Self {
             entries: RBTree::new(),
             last_serial: 0,
             generation: 1,
-            trash: Trash::new(),
+            dest_trash: Trash::new(),
             sets: PortSets::new(),
             swept: Jiffies::now(),
         }
@@ -429,36 +429,36 @@ impl Book {
             return false;
         }
         self.swept = now;
-        self.trash.sweep(now);
+        self.dest_trash.sweep(now);
         self.sets.find_idle()
     }
 
     /// Whether all that there is is in use.
     fn is_tidy(&self) -> bool {
-        self.trash.is_empty() && self.sets.all_used()
+        self.dest_trash.is_empty() && self.sets.all_used()
     }
 
     /// A destination for the service with number `serial`: the one that was removed lately, with
     /// its connections, or a new one.
-    fn revive(
+    fn take_dest(
         &self,
         account: &Account,
         service: &ServiceId,
         serial: u64,
         id: DestId,
     ) -> Outcome<Member> {
-        if let Some(grave) = self.trash.get(*service, id) {
-            let zero = (grave.owner == serial).then_some(grave.zero);
-            return Ok(Member::new(grave.dest.clone(), zero));
+        if let Some(trashed) = self.dest_trash.get(*service, id) {
+            let zero = (trashed.owner == serial).then_some(trashed.zero);
+            return Ok(Member::new(trashed.dest.clone(), zero));
         }
         let dest = Arc::new(Dest::new(account, id)?, GFP_KERNEL_ACCOUNT)?;
         Ok(Member::new(dest, None))
     }
 
     /// Takes the destinations of a service that goes into the trash.
-    fn bury(&mut self, entry: &mut Entry) {
+    fn trash_dests(&mut self, entry: &mut Entry) {
         let (id, serial) = (entry.service.id, entry.service.serial);
-        let trash = &mut self.trash;
+        let trash = &mut self.dest_trash;
         entry.remove_all(&mut self.sets, |member| trash.put(id, serial, member));
     }
 }

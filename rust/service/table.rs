@@ -9,7 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use super::id::ServiceId;
-use super::roster::Service;
+use super::scheduler::Service;
 use crate::hash::folded::{self, hash3};
 use crate::sys::random;
 use crate::sys::rcu::{self, Rcu, RcuBox, RcuCell};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Destinations that were removed, while connections may still hold them.
+//! Destinations that were removed, while connections may still hold them: IPVS's `dest_trash`.
 //!
 //! Adding a destination that lies here brings it back with its connections, as in IPVS.
 
@@ -17,13 +17,13 @@ use crate::sys::stats::Counts;
 use crate::sys::time::Jiffies;
 
 /// So many seconds after its last connection a destination is forgotten.
-const MEMORY: u32 = 120;
+const TRASH_PERIOD: u32 = 120;
 
 /// A destination of a certain service.
 type Key = (ServiceId, DestId);
 
-/// One that was removed.
-pub(super) struct Grave {
+/// A destination that was removed.
+pub(super) struct Trashed {
     pub(super) dest: Arc<Dest>,
     /// The serial number of the service that had it.
     pub(super) owner: u64,
@@ -34,14 +34,14 @@ pub(super) struct Grave {
 }
 
 /// The destinations that were removed.
-pub(super) struct Trash(RBTree<Key, Grave>);
+pub(super) struct Trash(RBTree<Key, Trashed>);
 
 impl Trash {
     pub(super) fn new() -> Self {
         Self(RBTree::new())
     }
 
-    pub(super) fn get(&self, service: ServiceId, dest: DestId) -> Option<&Grave> {
+    pub(super) fn get(&self, service: ServiceId, dest: DestId) -> Option<&Trashed> {
         self.0.get(&(service, dest))
     }
 
@@ -53,13 +53,13 @@ impl Trash {
     /// to their end, but can't be brought back.
     pub(super) fn put(&mut self, service: ServiceId, owner: u64, member: Member) {
         let key = (service, member.dest.id());
-        let grave = Grave {
+        let trashed = Trashed {
             dest: member.dest,
             owner,
             zero: member.zero,
             idle: None,
         };
-        if let Ok(node) = RBTreeNode::new(key, grave, GFP_KERNEL_ACCOUNT) {
+        if let Ok(node) = RBTreeNode::new(key, trashed, GFP_KERNEL_ACCOUNT) {
             self.0.insert(node);
         }
     }
@@ -70,17 +70,17 @@ impl Trash {
 
     /// Forgets what has had no connections for a while.
     pub(super) fn sweep(&mut self, now: Jiffies) {
-        retain(&mut self.0, |grave| !grave.is_forgotten(now));
+        retain(&mut self.0, |trashed| !trashed.is_forgotten(now));
     }
 }
 
-impl Grave {
+impl Trashed {
     fn is_forgotten(&mut self, now: Jiffies) -> bool {
         if self.dest.total() != 0 {
             self.idle = None;
             return false;
         }
         let idle = *self.idle.get_or_insert(now);
-        now.since(idle) >= Jiffies::seconds(MEMORY)
+        now.since(idle) >= Jiffies::seconds(TRASH_PERIOD)
     }
 }

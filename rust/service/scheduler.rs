@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a service decides by: its destinations and the scheduler's tables, never changed but
-//! replaced as a whole.
+//! What a service decides by: its scheduler, with the destinations and the tables made of them,
+//! never changed but replaced as a whole.
 
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use crate::sys::rcu::{Rcu, RcuCell};
 pub(crate) struct Service {
     pub(crate) id: ServiceId,
     pub(super) serial: u64,
-    pub(super) roster: RcuCell<Roster>,
+    pub(super) scheduler: RcuCell<Scheduler>,
     pub(super) _quota: Taken,
 }
 
@@ -34,13 +34,16 @@ impl Service {
 
     /// Lets go of the ways to its destinations.
     pub(super) fn forget_paths(&self, rcu: &Rcu) {
-        let slots = self.roster.get(rcu).map_or(&[][..], |roster| &roster.slots);
+        let slots = self
+            .scheduler
+            .get(rcu)
+            .map_or(&[][..], |scheduler| &scheduler.slots);
         slots.iter().for_each(|slot| slot.dest.path.clear());
     }
 
     /// Chooses a destination for a new connection.
     pub(crate) fn schedule<'a>(&'a self, rcu: &'a Rcu, key: &Key) -> Option<Pick<'a>> {
-        self.roster.get(rcu)?.pick(key)
+        self.scheduler.get(rcu)?.pick(key)
     }
 }
 
@@ -66,7 +69,7 @@ pub(super) struct Slot {
 }
 
 /// A scheduler with its destinations, newest first.
-pub(super) struct Roster {
+pub(super) struct Scheduler {
     kind: Kind,
     flags: Flags,
     slots: Front<Slot>,
@@ -78,7 +81,7 @@ pub(super) struct Roster {
     look: Turn,
 }
 
-impl Roster {
+impl Scheduler {
     /// Works out the tables for `slots`.
     pub(super) fn build(kind: Kind, flags: Flags, slots: Front<Slot>) -> Outcome<Self> {
         let len = slots.len();
