@@ -88,7 +88,10 @@ pub(crate) struct Flow<A: Family> {
     kept: A::Kept,
 }
 
-/// What few flows have.
+/// What few flows have, behind the one word that the others have for it.
+///
+/// It is made with its flow and stays as long, so whoever has the flow may read it; what changes
+/// in it is atomic.
 pub(crate) struct Extra {
     /// Where the local port came from (FULLNAT).
     ports: Option<Arc<PortSet>>,
