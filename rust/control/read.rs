@@ -118,25 +118,26 @@ impl<'a> Service<'a> {
 
     /// Which service it is.
     pub(super) fn id(&self) -> Result<ServiceId, Fault> {
-        if self.fwmark.is_some_and(|mark| mark != 0) {
-            return Err(Fault::new(
-                EOPNOTSUPP,
-                c"services by firewall mark are not supported",
-            ));
+        use crate::wire::uapi::af::{INET, INET6};
+        if let Some(mark) = self.fwmark.filter(|&mark| mark != 0) {
+            return match self.af {
+                Some(af @ (INET | INET6)) => Ok(ServiceId::marked(mark, af == INET6)),
+                _ => Err(Fault::new(
+                    EAFNOSUPPORT,
+                    c"a service by firewall mark is for IPv4 or IPv6",
+                )),
+            };
         }
         let (Some(af), Some(protocol), Some(addr), Some(port)) =
             (self.af, self.protocol, self.addr, self.port)
         else {
             return Err(Fault::new(
                 EINVAL,
-                c"a service is named by address family, protocol, address and port",
+                c"a service is named by address family, protocol, address and port, or by family and mark",
             ));
         };
-        Ok(ServiceId {
-            proto: known_protocol(protocol)?,
-            addr: addr.ip(af).within("service")?,
-            port,
-        })
+        let addr = addr.ip(af).within("service")?;
+        Ok(ServiceId::at(known_protocol(protocol)?, addr, port))
     }
 
     /// What is said of the service, given its flags before.

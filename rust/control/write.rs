@@ -27,9 +27,13 @@ pub(super) fn service(message: &mut Message<'_>, entry: &Entry) -> Result {
     let id = entry.service().id;
     message.nest(attr::SERVICE, |m| {
         m.u16(svc::AF, family(id.addr))?;
-        m.u16(svc::PROTOCOL, id.proto.into())?;
-        m.bytes(svc::ADDR, &sixteen(id.addr))?;
-        m.be16(svc::PORT, id.port)?;
+        if id.is_marked() {
+            m.u32(svc::FWMARK, id.mark)?;
+        } else {
+            m.u16(svc::PROTOCOL, id.proto.into())?;
+            m.bytes(svc::ADDR, &sixteen(id.addr))?;
+            m.be16(svc::PORT, id.port)?;
+        }
         m.str(svc::SCHED_NAME, entry.spec.kind.name())?;
         m.bytes(svc::FLAGS, &flags(entry.spec.flags))?;
         m.u32(svc::TIMEOUT, entry.spec.timeout)?;

@@ -11,7 +11,6 @@ use crate::packet::{Context, Parsed};
 use crate::sys::hook::Hook;
 use crate::sys::index::Side;
 use crate::sys::place::Place;
-use crate::sys::rcu::Rcu;
 use crate::sys::skb::{Packet, Verdict};
 
 /// Where IPVS sits: behind the filter (0), one before source NAT (100).
@@ -49,7 +48,7 @@ pub(super) fn flow<A: Family>(
     let rcu = packet.rcu();
     let flows = A::table(&director.flows);
     match flows.find(rcu, context) {
-        Some(found) if starts_over(director, rcu, found, context) => {
+        Some(found) if starts_over(director, &packet, found, context) => {
             flows.remove(rcu, found.0);
             schedule::schedule(director, packet, context)
         }
@@ -65,11 +64,11 @@ pub(super) fn flow<A: Family>(
 #[inline(always)]
 fn starts_over<A: Family>(
     director: &Director,
-    rcu: &Rcu,
+    packet: &Packet<'_>,
     (flow, side): (&Flow<A>, Side),
     context: &Context<A>,
 ) -> bool {
     context.may_create()
         && flow.is_over()
-        && (side == Side::First || schedule::service_of(director, rcu, context).is_some())
+        && (side == Side::First || schedule::service_of(director, packet, context).is_some())
 }

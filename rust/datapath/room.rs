@@ -9,6 +9,7 @@ use crate::expiry::rank::{shares, Kind};
 use crate::flow::evict::Worst;
 use crate::flow::{Family, Flow, Key};
 use crate::packet::Tuple;
+use crate::proto;
 use crate::service::{Held, Local, Pick};
 use crate::sys::index::SAMPLE;
 use crate::sys::rcu::Rcu;
@@ -80,14 +81,13 @@ pub(crate) fn port<A: Family>(
     rcu: &Rcu,
     pick: &Pick<'_>,
     (rip, rport): (A, u16),
-    proto: u8,
 ) -> Option<Local> {
     let local = pick.local(rport);
     if local.is_some() {
         return local;
     }
     for _ in 0..TRIES {
-        let Some(victim) = displace_holder(director, rcu, pick, rip, proto) else {
+        let Some(victim) = displace_holder(director, rcu, pick, rip) else {
             break;
         };
         // Another processor may be faster with the port.
@@ -116,20 +116,24 @@ fn displace_holder<'a, A: Family>(
     rcu: &'a Rcu,
     pick: &Pick<'_>,
     rip: A,
-    proto: u8,
 ) -> Option<&'a Flow<A>> {
     let flows = A::table(&director.flows);
     let mut worst = Worst::new();
-    pick.eldest(|local: IpAddr, Held { port, peer }| {
-        A::of(local).is_some_and(|local| {
-            let tuple = Tuple {
-                src: rip,
-                dst: local,
-                sport: peer,
-                dport: port,
-            };
-            flows.look_at(rcu, &Key { tuple, proto }, &mut worst)
-        })
+    pick.eldest(|local: IpAddr, Held { port, peer, proto }| {
+        let Some(local) = A::of(local) else {
+            return false;
+        };
+        let tuple = Tuple {
+            src: rip,
+            dst: local,
+            sport: peer,
+            dport: port,
+        };
+        let mut look = |proto| flows.look_at(rcu, &Key { tuple, proto }, &mut worst);
+        match proto {
+            0 => proto::ALL.into_iter().any(look),
+            proto => look(proto),
+        }
     });
     count(director, flows.displace(rcu, &worst));
     worst.flow()

@@ -8,6 +8,7 @@ use super::{known, room};
 use crate::director::Director;
 use crate::flow::{Extra, Family, Flow, FlowTable, Key};
 use crate::packet::{Context, Tuple};
+use crate::proto;
 use crate::sched;
 use crate::service::{Local, Pick, Service};
 use crate::sys::index::{Refused, Side};
@@ -27,7 +28,7 @@ pub(crate) fn schedule<A: Family>(
     if director.services.is_empty(A::V6) {
         return packet.accept();
     }
-    match service_of(director, packet.rcu(), context) {
+    match service_of(director, &packet, context) {
         Some(service) if context.may_create() => begin(director, packet, context, service),
         _ => packet.accept(),
     }
@@ -36,13 +37,14 @@ pub(crate) fn schedule<A: Family>(
 /// The service that a packet is for.
 pub(super) fn service_of<'a, A: Family>(
     director: &'a Director,
-    rcu: &'a Rcu,
+    packet: &Packet<'a>,
     context: &Context<A>,
 ) -> Option<&'a Service> {
-    let tuple = &context.tuple;
+    let to = (context.tuple.dst.into(), context.tuple.dport);
+    let mark = || packet.mark();
     director
         .services
-        .find(rcu, context.proto, tuple.dst.into(), tuple.dport)
+        .find(packet.rcu(), mark, context.proto, to)
 }
 
 fn begin<A: Family>(
@@ -64,7 +66,26 @@ fn begin<A: Family>(
         packet.icmp(A::V6, Icmp::PortUnreachable);
         return packet.drop();
     };
+    if pick.one_packet && !proto::has_states(context.proto) {
+        return once(director, packet, context, &pick);
+    }
     enter(director, packet, context, &pick)
+}
+
+/// Sends a datagram as a connection of its own, which nobody remembers (one-packet scheduling).
+#[cold]
+fn once<A: Family>(
+    director: &Director,
+    packet: Packet<'_>,
+    context: &Context<A>,
+    pick: &Pick<'_>,
+) -> Verdict {
+    let link = packet.link(A::V6);
+    let Some(flow) = make_flow(director, packet.rcu(), context, pick, link) else {
+        return refuse(packet, &director.drops.nomem);
+    };
+    flow.dest.stats.connection();
+    known::request(&director.flows, packet, &flow, context)
 }
 
 fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
@@ -98,8 +119,7 @@ fn make_flow<A: Family>(
     };
     let mut ports = None;
     if u32::from(method) == fwd::FULLNAT {
-        let (rip, proto) = ((rip, dport), context.proto);
-        let Local { addr, port, set } = room::port(director, rcu, pick, rip, proto)?;
+        let Local { addr, port, set } = room::port(director, rcu, pick, (rip, dport))?;
         reply.dst = A::of(addr)?;
         reply.dport = port;
         ports = Some(set);

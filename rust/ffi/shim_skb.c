@@ -45,6 +45,12 @@ u32 rlvs_skb_facts(const struct sk_buff *skb)
 	return facts;
 }
 
+/* The firewall mark that rules have given it. */
+u32 rlvs_skb_fwmark(const struct sk_buff *skb)
+{
+	return skb->mark;
+}
+
 /*
  * Where the packet came in: the interface that PREROUTING saw first, which the
  * receive path has noted, and the mark that it bears by now.

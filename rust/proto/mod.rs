@@ -148,6 +148,9 @@ macro_rules! ask {
 }
 use ask;
 
+/// All protocols that are balanced.
+pub(crate) const ALL: [u8; 2] = [tcp::Tcp::NUMBER, udp::Udp::NUMBER];
+
 /// Whether a protocol is balanced.
 #[inline(always)]
 pub(crate) fn is_known(number: u8) -> bool {
@@ -264,7 +267,8 @@ mod tests {
             assert!(!may_create(number, 0) && !opens(number, u8::MAX));
             assert!(states(number).is_empty());
         }
-        assert!(is_known(TCP) && is_known(UDP));
+        assert!(ALL.into_iter().all(is_known));
+        assert_eq!((0..=u8::MAX).filter(|&n| is_known(n)).count(), ALL.len());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::dest::DestSpec;
 use super::entry::ServiceSpec;
 use super::id::{DestId, ServiceId};
 use super::refusal::{demand, refuse, Outcome};
+use crate::proto;
 use crate::sched::Kind;
 use crate::sys::host;
 use crate::sys::net::Net;
@@ -23,7 +24,7 @@ const SCHED_FLAGS: u32 = svc_flags::SCHED1 | svc_flags::SCHED2 | svc_flags::SCHE
 
 /// Looks at a service's identity before it is added.
 pub(super) fn service_id(id: &ServiceId) -> Outcome {
-    let host = !id.addr.is_unspecified() && !id.addr.is_multicast();
+    let host = id.is_marked() || !id.addr.is_unspecified() && !id.addr.is_multicast();
     demand(
         host,
         EINVAL,
@@ -39,9 +40,9 @@ pub(super) fn service(id: &ServiceId, spec: &ServiceSpec) -> Outcome {
         c"persistence is not supported",
     )?;
     demand(
-        spec.flags & svc_flags::ONEPACKET == 0,
-        EOPNOTSUPP,
-        c"one-packet scheduling is not supported",
+        spec.flags & svc_flags::ONEPACKET == 0 || id.is_marked() || !proto::has_states(id.proto),
+        EINVAL,
+        c"one-packet scheduling is for UDP, or for services by firewall mark",
     )?;
     let hashed = matches!(spec.kind, Kind::Sh | Kind::Mh);
     let allowed = match hashed {
@@ -111,9 +112,9 @@ fn known_method(method: u32) -> Outcome {
 
 fn port(service: &ServiceId, id: &DestId, method: u32) -> Outcome {
     demand(
-        service.is_wildcard() || id.port != 0,
+        service.is_wildcard() || service.is_marked() || id.port != 0,
         EINVAL,
-        c"the destination needs a port: only services for all ports keep the packet's",
+        c"the destination needs a port: only services for all ports, or by mark, keep the packet's",
     )?;
     let maps = method == fwd::MASQ || method == fwd::FULLNAT;
     demand(

@@ -37,11 +37,16 @@ pub(crate) struct ServiceSpec {
 }
 
 impl ServiceSpec {
-    fn sched_flags(&self) -> Flags {
+    pub(super) fn sched_flags(&self) -> Flags {
         Flags {
             fallback: self.flags & svc_flags::FALLBACK != 0,
             port: self.flags & svc_flags::PORT != 0,
         }
+    }
+
+    /// Whether each datagram is scheduled by itself, and none remembered.
+    pub(super) fn is_one_packet(&self) -> bool {
+        self.flags & svc_flags::ONEPACKET != 0
     }
 }
 
@@ -158,7 +163,7 @@ impl Entry {
     /// The service's scheduler to begin with, which has no destination.
     pub(super) fn empty_scheduler(spec: &ServiceSpec) -> Outcome<RcuCell<Scheduler>> {
         let slots = Front::with_capacity(0, GFP_KERNEL_ACCOUNT)?;
-        let scheduler = Scheduler::build(spec.kind, spec.sched_flags(), slots)?;
+        let scheduler = Scheduler::build(spec, slots)?;
         Ok(RcuCell::new(RcuBox::new(scheduler, GFP_KERNEL_ACCOUNT)?))
     }
 
@@ -216,6 +221,8 @@ impl Entry {
 
     /// Takes over what the user says now.
     pub(super) fn set_spec(&mut self, spec: ServiceSpec) -> Outcome {
+        let fullnat = self.members.iter().any(Member::is_fullnat);
+        demand(!(spec.is_one_packet() && fullnat), EINVAL, ANSWERED)?;
         let before = core::mem::replace(&mut self.spec, spec);
         let published = self
             .present()
@@ -393,6 +400,7 @@ impl Entry {
         if !is_fullnat(method) {
             return Ok(ports);
         }
+        demand(!self.spec.is_one_packet(), EINVAL, ANSWERED)?;
         demand(
             !self.locals.is_empty(),
             EINVAL,
@@ -463,7 +471,7 @@ impl Entry {
 
     /// Publishes a scheduler of `slots`, which differ from the present ones by `change`.
     fn publish(&mut self, slots: Front<Slot>, change: Change) -> Outcome {
-        let mut scheduler = Scheduler::build(self.spec.kind, self.spec.sched_flags(), slots)?;
+        let mut scheduler = Scheduler::build(&self.spec, slots)?;
         let present = &self.service.scheduler;
         let bytes = rcu::read(|rcu| {
             present.get(rcu).map_or(0, |old| {
@@ -482,6 +490,10 @@ pub(super) const NO_DEST: Refusal = Refusal {
     error: ENOENT,
     text: c"the service has no such destination",
 };
+
+/// The answers of FULLNAT come to the director, which must know where to.
+const ANSWERED: &CStr =
+    c"one-packet scheduling remembers nothing, and FULLNAT has to: use another method";
 
 const NO_LOCAL: Refusal = Refusal {
     error: ENOENT,

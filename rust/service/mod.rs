@@ -68,7 +68,9 @@ pub(crate) struct Services {
     table: Table,
     /// How many there are for IPv4 and for IPv6.
     number: [AtomicU32; 2],
-    /// How many of them are for all ports.
+    /// How many of them go by a mark.
+    marks: [AtomicU32; 2],
+    /// How many are for all ports.
     wildcards: AtomicU32,
     #[pin]
     rules: Mutex<Rules>,
@@ -92,36 +94,42 @@ impl Services {
         pin_init!(Self {
             table: Table::new(),
             number: Default::default(),
+            marks: Default::default(),
             wildcards: AtomicU32::new(0),
             rules <- new_mutex!(Rules::new(), "rlvs::services"),
         })
     }
 
-    /// The service for a packet to `addr` and `port` (host order): the one for this port, or
-    /// the one for all.
+    /// The service for a packet with `mark` to `addr` and `port` (host order): in IPVS's order
+    /// the one for the mark, the one for this port, the one for all ports.
     #[inline]
     pub(crate) fn find<'a>(
         &'a self,
         rcu: &'a Rcu,
+        mark: impl FnOnce() -> u32,
         proto: u8,
-        addr: impl Into<IpAddr>,
-        port: u16,
+        (addr, port): (IpAddr, u16),
     ) -> Option<&'a Service> {
-        let addr = addr.into();
-        let exact = self.table.find(rcu, &ServiceId { proto, addr, port });
+        let find = |id| self.table.find(rcu, &id);
+        let v6 = addr.is_ipv6();
+        if of(&self.marks, v6).load(Ordering::Relaxed) != 0 {
+            let mark = Some(mark()).filter(|&mark| mark != 0);
+            let marked = mark.and_then(|mark| find(ServiceId::marked(mark, v6)));
+            if marked.is_some() {
+                return marked;
+            }
+        }
+        let exact = find(ServiceId::at(proto, addr, port));
         if exact.is_some() || self.wildcards.load(Ordering::Relaxed) == 0 {
             return exact;
         }
-        let port = 0;
-        self.table.find(rcu, &ServiceId { proto, addr, port })
+        find(ServiceId::at(proto, addr, 0))
     }
 
     /// Whether a family has no services.
     #[inline]
     pub(crate) fn is_empty(&self, v6: bool) -> bool {
-        let [number4, number6] = &self.number;
-        let number = if v6 { number6 } else { number4 };
-        number.load(Ordering::Relaxed) == 0
+        of(&self.number, v6).load(Ordering::Relaxed) == 0
     }
 
     /// Looks at the configuration, which stands still meanwhile. May sleep, `f` must not.
@@ -188,8 +196,11 @@ impl Services {
     fn count(&self, id: &ServiceId, f: impl Fn(u32) -> u32) {
         let step =
             |number: &AtomicU32| number.store(f(number.load(Ordering::Relaxed)), Ordering::Relaxed);
-        let [number4, number6] = &self.number;
-        step(if id.addr.is_ipv6() { number6 } else { number4 });
+        let v6 = id.addr.is_ipv6();
+        step(of(&self.number, v6));
+        if id.is_marked() {
+            step(of(&self.marks, v6));
+        }
         if id.is_wildcard() {
             step(&self.wildcards);
         }
@@ -227,7 +238,8 @@ impl Services {
     pub(crate) fn flush(&self) {
         let mut rules = self.rules.lock();
         self.table.clear();
-        for number in Iterator::chain(self.number.iter(), [&self.wildcards]) {
+        let numbers = Iterator::chain(self.number.iter(), &self.marks);
+        for number in Iterator::chain(numbers, [&self.wildcards]) {
             number.store(0, Ordering::Relaxed);
         }
         let mut entries = core::mem::replace(&mut rules.entries, RBTree::new());
@@ -378,6 +390,17 @@ impl Services {
             }
             rules.is_tidy()
         })
+    }
+}
+
+/// The one of a family.
+#[inline(always)]
+fn of(numbers: &[AtomicU32; 2], v6: bool) -> &AtomicU32 {
+    let [number4, number6] = numbers;
+    if v6 {
+        number6
+    } else {
+        number4
     }
 }
 

@@ -17,12 +17,14 @@ use kernel::sync::Arc;
 use super::refusal::{refuse, Outcome};
 use super::tree::retain;
 use crate::pool::ports::{words, Ports};
+use crate::proto;
 use crate::sys::lock::BhLock;
 use crate::sys::quota::{Account, Taken, SETS};
 
 /// What a set of ports is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PortKey {
+    /// 0: any, of a service by mark.
     pub(super) proto: u8,
     /// The local address.
     pub(super) local: IpAddr,
@@ -50,6 +52,8 @@ pub(crate) struct Held {
     pub(crate) port: u16,
     /// The port at the real server that it talks to.
     pub(crate) peer: u16,
+    /// The protocol; 0: not known.
+    pub(crate) proto: u8,
 }
 
 /// Ports, and for sets of all ports at the real server, to which of them each was handed out.
@@ -83,11 +87,12 @@ impl Store {
         Some(port)
     }
 
-    fn held(&self, steps: usize, named: u16) -> Option<Held> {
+    fn held(&self, steps: usize, key: &PortKey) -> Option<Held> {
         let port = self.ports.eldest(u16::try_from(steps).ok()?)?;
         let index = usize::from(port.saturating_sub(self.first));
-        let peer = self.peers.get(index).copied().unwrap_or(named);
-        Some(Held { port, peer })
+        let peer = self.peers.get(index).copied().unwrap_or(key.port);
+        let proto = key.proto;
+        Some(Held { port, peer, proto })
     }
 }
 
@@ -112,9 +117,8 @@ impl PortSet {
 
     /// The ports that were handed out longest ago; some of the places may be empty.
     pub(super) fn eldest(&self) -> [Option<Held>; LOOK] {
-        let named = self.key.port;
         self.ports
-            .with(|store| core::array::from_fn(|steps| store.held(steps, named)))
+            .with(|store| core::array::from_fn(|steps| store.held(steps, &self.key)))
     }
 
     /// Lets [`Self::eldest`] go on behind those that it gave last.
@@ -175,7 +179,7 @@ impl PortSets {
         if self.conflicts(&key) {
             return refuse(
                 EBUSY,
-                c"another service uses this real server with this local address for other ports: give one of them a local address of its own",
+                c"another service uses this real server with this local address for other ports or protocols: give one of them a local address of its own",
             );
         }
         let quota = SETS.take(account)?;
@@ -191,8 +195,22 @@ impl PortSets {
         Ok(set)
     }
 
-    /// Whether there is a set for all ports where `key` names one, or the other way round.
+    /// Whether another set could hand out the same port for the same other end: one for all
+    /// ports where `key` names one, for all protocols where it names one, or the other way round.
     fn conflicts(&self, key: &PortKey) -> bool {
+        let others: &[u8] = match key.proto {
+            0 => &proto::ALL,
+            _ => &[0],
+        };
+        self.overlaps(key)
+            || others.iter().any(|&proto| {
+                let key = PortKey { proto, ..*key };
+                self.0.get(&key).is_some() || self.overlaps(&key)
+            })
+    }
+
+    /// Whether there is a set for all ports where `key` names one, or the other way round.
+    fn overlaps(&self, key: &PortKey) -> bool {
         let any = PortKey { port: 0, ..*key };
         let first = self.0.cursor_lower_bound(&any);
         first.is_some_and(|first| {

@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use super::dest::Dest;
+use super::entry::ServiceSpec;
 use super::id::ServiceId;
 use super::ports::{Held, PortSet};
 use super::refusal::{demand, Outcome};
@@ -72,6 +73,8 @@ pub(super) struct Slot {
 pub(super) struct Scheduler {
     kind: Kind,
     flags: Flags,
+    /// Each datagram is a connection of its own.
+    one_packet: bool,
     slots: Front<Slot>,
     table: KVVec<u32>,
     cursor: AtomicU64,
@@ -83,7 +86,8 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     /// Works out the tables for `slots`.
-    pub(super) fn build(kind: Kind, flags: Flags, slots: Front<Slot>) -> Outcome<Self> {
+    pub(super) fn build(spec: &ServiceSpec, slots: Front<Slot>) -> Outcome<Self> {
+        let kind = spec.kind;
         let len = slots.len();
         let mut table = KVVec::from_elem(0, sched::table_len(kind, len), GFP_KERNEL_ACCOUNT)?;
         let mut scratch = KVVec::from_elem(0, sched::scratch_len(kind, len), GFP_KERNEL_ACCOUNT)?;
@@ -95,7 +99,8 @@ impl Scheduler {
         let cursor = sched::carry(kind, 0, Change::Edited, &table);
         Ok(Self {
             kind,
-            flags,
+            flags: spec.sched_flags(),
+            one_packet: spec.is_one_packet(),
             slots,
             table,
             cursor: AtomicU64::new(cursor),
@@ -142,6 +147,7 @@ impl Scheduler {
         Some(Pick {
             dest: &slot.dest,
             sources: &slot.sources,
+            one_packet: self.one_packet,
             turn: &self.turn,
             look: &self.look,
         })
@@ -151,6 +157,8 @@ impl Scheduler {
 /// A destination that was chosen for a new connection.
 pub(crate) struct Pick<'a> {
     pub(crate) dest: &'a Arc<Dest>,
+    /// No datagram is to be remembered.
+    pub(crate) one_packet: bool,
     sources: &'a [Source],
     turn: &'a Turn,
     look: &'a Turn,

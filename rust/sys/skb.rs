@@ -305,6 +305,12 @@ impl<'a> Packet<'a> {
         unsafe { ffi::rlvs_skb_link(self.raw(), v6) }
     }
 
+    /// The firewall mark that it bears by now.
+    pub(crate) fn mark(&self) -> u32 {
+        // SAFETY: Valid by the invariant.
+        unsafe { ffi::rlvs_skb_fwmark(self.raw()) }
+    }
+
     /// The VRF that interface `link`, or else its route, belongs to; or 0.
     pub(crate) fn vrf(&self, link: u32) -> u32 {
         // SAFETY: Valid by the invariant.

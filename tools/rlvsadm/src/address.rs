@@ -47,17 +47,97 @@ pub fn label(endpoint: Endpoint, protocol: Proto, numeric: bool, names: &dyn Nam
     }
 }
 
+/// An address family, by the name that listings give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Family {
+    IPv4,
+    IPv6,
+}
+
+impl Family {
+    /// That of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Family::IPv4,
+            IpAddr::V6(_) => Family::IPv6,
+        }
+    }
+
+    /// As netlink numbers it.
+    pub fn number(self) -> u16 {
+        match self {
+            Family::IPv4 => uapi::af::INET,
+            Family::IPv6 => uapi::af::INET6,
+        }
+    }
+}
+
 /// What names a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ServiceId {
-    pub protocol: Proto,
-    #[serde(flatten)]
-    pub endpoint: Endpoint,
+#[serde(untagged)]
+pub enum ServiceId {
+    /// Of all packets to an address and port.
+    At {
+        protocol: Proto,
+        #[serde(flatten)]
+        endpoint: Endpoint,
+    },
+    /// Of all packets of a family that bear a firewall mark.
+    Mark { mark: u32, family: Family },
+}
+
+impl ServiceId {
+    /// The family of its packets.
+    pub fn family(&self) -> Family {
+        match self {
+            ServiceId::At { endpoint, .. } => Family::of(endpoint.address),
+            ServiceId::Mark { family, .. } => *family,
+        }
+    }
+
+    /// The protocol by which its ports have names.
+    pub fn protocol(&self) -> Proto {
+        match self {
+            ServiceId::At { protocol, .. } => *protocol,
+            ServiceId::Mark { .. } => Proto::Tcp,
+        }
+    }
+
+    /// The port that its packets come to; 0: any.
+    pub fn port(&self) -> u16 {
+        match self {
+            ServiceId::At { endpoint, .. } => endpoint.port,
+            ServiceId::Mark { .. } => 0,
+        }
+    }
+
+    /// The options that name it, its address and port written by `label`.
+    pub fn options(&self, label: impl Fn(Endpoint) -> String) -> String {
+        match *self {
+            ServiceId::At { protocol, endpoint } => {
+                format!("{} {}", protocol.option(), label(endpoint))
+            }
+            ServiceId::Mark { mark, family } => match family {
+                Family::IPv4 => format!("-f {mark}"),
+                Family::IPv6 => format!("-f {mark} -6"),
+            },
+        }
+    }
+
+    /// Sorts as ipvsadm does: by mark, family, protocol, address and port.
+    pub fn sort_key(&self) -> impl Ord {
+        match *self {
+            ServiceId::At { protocol, endpoint } => {
+                (0, self.family(), Some((protocol, endpoint.sort_key())))
+            }
+            ServiceId::Mark { mark, family } => (mark, family, None),
+        }
+    }
 }
 
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.protocol.option(), self.endpoint)
+        f.write_str(&self.options(|endpoint| endpoint.to_string()))
     }
 }
 
@@ -74,10 +154,7 @@ pub fn bytes(address: IpAddr) -> [u8; uapi::ADDR_LEN] {
 
 /// The address's family, as netlink numbers it.
 pub fn family(address: IpAddr) -> u16 {
-    match address {
-        IpAddr::V4(_) => uapi::af::INET,
-        IpAddr::V6(_) => uapi::af::INET6,
-    }
+    Family::of(address).number()
 }
 
 /// Reads `host[:port]`, `[host]:port`, `[host]` or a bare IPv6 address; the port is `None` where none is written.

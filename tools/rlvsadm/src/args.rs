@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, 
 use crate::error::Usage;
 
 const USAGE: &str = "\
-rlvsadm -A|-E SERVICE [-s SCHEDULER] [-b FLAGS]
+rlvsadm -A|-E SERVICE [-s SCHEDULER] [-b FLAGS] [-o]
        rlvsadm -D SERVICE
        rlvsadm -C
        rlvsadm -a|-e SERVICE -r SERVER [-g|-i|-m|--fullnat] [-w WEIGHT] [-x UPPER] [-y LOWER]
@@ -26,7 +26,7 @@ rlvsadm -A|-E SERVICE [-s SCHEDULER] [-b FLAGS]
        rlvsadm -R
        rlvsadm --set TCP TCPFIN UDP
 
-SERVICE is -t or -u with HOST[:PORT]";
+SERVICE is -t or -u with HOST[:PORT], or -f MARK [-6]";
 
 /// ipvsadm's longest time-out: 31 days.
 const TIMEOUT_MAX: i64 = 31 * 24 * 60 * 60;
@@ -132,6 +132,18 @@ pub struct ServiceArgs {
     /// A UDP service
     #[arg(short = 'u', long, value_name = "HOST[:PORT]")]
     pub udp_service: Option<String>,
+    /// The service of all packets that bear a firewall mark
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "MARK",
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub fwmark_service: Option<u32>,
+    /// With -f: packets of IPv6
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
     /// Scheduler: rr, wrr, lc, wlc, sh, dh or mh; wlc if none is given
     #[arg(short = 's', long, value_name = "SCHEDULER")]
     pub scheduler: Option<String>,
@@ -139,6 +151,9 @@ pub struct ServiceArgs {
     /// flag-1,flag-2,flag-3. With -a and -e: --fullnat
     #[arg(short = 'b', long, value_name = "FLAGS", num_args = 0..=1)]
     pub sched_flags: Option<Option<String>>,
+    /// One-packet scheduling: each datagram goes where the scheduler says, and none is remembered
+    #[arg(short = 'o', long)]
+    pub ops: bool,
     /// A local address of the service
     #[arg(short = 'z', long, value_name = "ADDRESS")]
     pub laddr: Option<String>,
@@ -250,12 +265,9 @@ enum Values {
 /// ipvsadm's options that this version does not support: known, so that they can be refused by name.
 const UNSUPPORTED: &[(&str, Option<char>, Values)] = &[
     ("sctp-service", None, Values::One),
-    ("fwmark-service", Some('f'), Values::One),
-    ("ipv6", Some('6'), Values::None),
     ("persistent", Some('p'), Values::One),
     ("netmask", Some('M'), Values::One),
     ("pe", None, Values::One),
-    ("ops", Some('o'), Values::None),
     ("tun-port", None, Values::One),
     ("tun-nocsum", None, Values::None),
     ("tun-csum", None, Values::None),
@@ -433,9 +445,6 @@ mod tests {
             ("-p", "--persistent"),
             ("-p 300", "--persistent"),
             ("-M 255.255.255.0", "--netmask"),
-            ("-o", "--ops"),
-            ("-f 1", "--fwmark-service"),
-            ("-6", "--ipv6"),
             ("--pe sip", "--pe"),
             ("--sctp-service 10.0.0.1:80", "--sctp-service"),
             ("--tun-port 6080", "--tun-port"),

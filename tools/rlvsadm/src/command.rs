@@ -4,14 +4,14 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use crate::address::{self, Endpoint, ServiceId};
+use crate::address::{self, Endpoint, Family, ServiceId};
 use crate::args::{self, option, Given, Parsed};
 use crate::error::Usage;
 use crate::flags;
 use crate::model::{Method, Timeouts};
 use crate::names::Names;
 use crate::protocol::Proto;
-use crate::wire::uapi::SCHED_NAME_MAX;
+use crate::wire::uapi::{svc_flags, SCHED_NAME_MAX};
 
 const DEFAULT_SCHEDULER: &str = "wlc";
 
@@ -56,7 +56,7 @@ pub enum Change {
 pub struct ServiceRule {
     pub id: ServiceId,
     pub scheduler: String,
-    /// Bits of [`flags::MASK`].
+    /// Bits of [`flags::MASK`], and [`svc_flags::ONEPACKET`].
     pub flags: u32,
 }
 
@@ -83,7 +83,7 @@ impl Change {
             Method::Tunnel => "tunnelling",
             _ => "direct routing",
         };
-        let kept = match service.endpoint.port {
+        let kept = match service.port() {
             0 => "the one that the packet has".to_owned(),
             port => format!("the service's, {port}"),
         };
@@ -163,7 +163,7 @@ const fn form(
     }
 }
 
-const SERVICE: &[&str] = &["tcp_service", "udp_service"];
+const SERVICE: &[&str] = &["tcp_service", "udp_service", "fwmark_service"];
 const METHODS: &[&str] = &[
     "gatewaying",
     "ipip",
@@ -171,7 +171,7 @@ const METHODS: &[&str] = &[
     "fullnat",
     "sched_flags",
 ];
-const SERVICE_OPTIONS: &[&str] = &["scheduler", "sched_flags"];
+const SERVICE_OPTIONS: &[&str] = &["scheduler", "sched_flags", "ops"];
 const SERVER_OPTIONS: &[&str] = &[
     "gatewaying",
     "ipip",
@@ -273,9 +273,16 @@ impl Form {
                 option: option(stranger),
             });
         }
+        if given.has("ipv6") && !given.has("fwmark_service") {
+            return Err(Usage::Missing {
+                command: option("ipv6"),
+                option: option("fwmark_service"),
+            });
+        }
         let missing = self.required.iter().find(|field| !given.has(field));
         if self.service == Need::Must && !SERVICE.iter().any(|field| given.has(field)) {
-            return Err(self.missing("--tcp-service or --udp-service".to_owned()));
+            let options = "--tcp-service, --udp-service or --fwmark-service";
+            return Err(self.missing(options.to_owned()));
         }
         missing.map_or(Ok(()), |field| Err(self.missing(option(field))))
     }
@@ -284,7 +291,7 @@ impl Form {
         field == self.command
             || self.required.contains(&field)
             || self.optional.contains(&field)
-            || (self.service != Need::Never && SERVICE.contains(&field))
+            || (self.service != Need::Never && (SERVICE.contains(&field) || field == "ipv6"))
     }
 
     fn missing(&self, option: String) -> Usage {
@@ -343,6 +350,13 @@ impl Reader<'_> {
 
     fn maybe_service(&self) -> Result<Option<ServiceId>, Usage> {
         let args = &self.given.args.service;
+        if let Some(mark) = args.fwmark_service {
+            let family = match args.ipv6 {
+                false => Family::IPv4,
+                true => Family::IPv6,
+            };
+            return Ok(Some(ServiceId::Mark { mark, family }));
+        }
         let (protocol, text) = match (&args.tcp_service, &args.udp_service) {
             (Some(text), _) => (Proto::Tcp, text),
             (None, Some(text)) => (Proto::Udp, text),
@@ -351,7 +365,7 @@ impl Reader<'_> {
         let (address, port) = address::parse(text, protocol, self.names)?;
         let port = port.unwrap_or(0);
         let endpoint = Endpoint { address, port };
-        Ok(Some(ServiceId { protocol, endpoint }))
+        Ok(Some(ServiceId::At { protocol, endpoint }))
     }
 
     fn service(&self) -> Result<ServiceId, Usage> {
@@ -368,19 +382,34 @@ impl Reader<'_> {
             Some(None) => return Err(Usage::NoFlags(self.command.clone())),
             Some(Some(list)) => flags::parse(list, scheduler)?,
         };
+        let id = self.service()?;
         Ok(ServiceRule {
-            id: self.service()?,
+            id,
             scheduler: scheduler.to_owned(),
-            flags,
+            flags: flags | self.one_packet(id)?,
         })
+    }
+
+    fn one_packet(&self, id: ServiceId) -> Result<u32, Usage> {
+        match id {
+            _ if !self.given.args.service.ops => Ok(0),
+            ServiceId::At {
+                protocol: Proto::Tcp,
+                ..
+            } => Err(Usage::Conflict {
+                first: option("ops"),
+                second: option("tcp_service"),
+            }),
+            _ => Ok(svc_flags::ONEPACKET),
+        }
     }
 
     /// The server that `-r` names; without a port it has the service's.
     fn server(&self, service: ServiceId) -> Result<Endpoint, Usage> {
         let text = self.given.args.server.real_server.as_deref();
         let text = text.ok_or_else(|| self.missing("real_server"))?;
-        let (address, port) = address::parse(text, service.protocol, self.names)?;
-        let port = port.unwrap_or(service.endpoint.port);
+        let (address, port) = address::parse(text, service.protocol(), self.names)?;
+        let port = port.unwrap_or(service.port());
         Ok(Endpoint { address, port })
     }
 
@@ -390,9 +419,10 @@ impl Reader<'_> {
         let method = self.method()?;
         let mut endpoint = self.server(service)?;
         let asked = endpoint.port;
-        if matches!(method, Method::Route | Method::Tunnel) {
-            // The packet keeps its port on the way there.
-            endpoint.port = service.endpoint.port;
+        // The packet keeps its port on the way there.
+        let kept = matches!(method, Method::Route | Method::Tunnel);
+        if let (true, ServiceId::At { endpoint: own, .. }) = (kept, service) {
+            endpoint.port = own.port;
         }
         let rule = ServerRule {
             endpoint,
@@ -400,7 +430,7 @@ impl Reader<'_> {
             weight: args.weight,
             upper: args.u_threshold,
             lower: args.l_threshold,
-            unused_port: (asked != endpoint.port).then_some(asked),
+            unused_port: (kept && asked != service.port()).then_some(asked),
         };
         Ok((service, rule))
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reads the module's tables.
 
-use crate::address::{family, ServiceId};
+use crate::address::ServiceId;
 use crate::error::LinkError;
 use crate::link::{ask_one, dump, Link};
 use crate::model::{Answer, Conn, Dest, Entry, Info, Laddr, Service, Timeouts};
@@ -74,7 +74,7 @@ fn complete(link: &mut impl Link, service: Service, parts: Parts) -> Result<Entr
 
 fn dests(link: &mut impl Link, id: ServiceId) -> Result<Vec<Dest>, LinkError> {
     let answers = dump(link, &Request::about(cmd::GET_DEST, id))?;
-    let family = family(id.endpoint.address);
+    let family = id.family().number();
     let read = |answer: &Answer| Dest::read(answer, family);
     answers.iter().map(read).collect()
 }
@@ -84,16 +84,9 @@ fn laddrs(link: &mut impl Link, id: ServiceId) -> Result<Vec<Laddr>, LinkError> 
     answers.iter().map(|answer| Laddr::read(answer)).collect()
 }
 
-/// Sorts services by family, protocol, address and port, and what they have by address and port.
+/// Sorts services as ipvsadm does, and what they have by address and port.
 pub fn sort(entries: &mut [Entry]) {
-    entries.sort_by_key(|entry| {
-        let id = entry.service.id;
-        (
-            family(id.endpoint.address),
-            id.protocol,
-            id.endpoint.sort_key(),
-        )
-    });
+    entries.sort_by_key(|entry| entry.service.id.sort_key());
     for entry in entries {
         entry.dests.sort_by_key(|dest| dest.endpoint.sort_key());
         entry

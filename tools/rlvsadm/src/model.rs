@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::address::{Endpoint, ServiceId};
+use crate::address::{Endpoint, Family, ServiceId};
 use crate::error::LinkError;
 use crate::fields::Fields;
 use crate::protocol::Proto;
-use crate::wire::uapi::{af, attr, conn, dest, fwd, info, laddr, late, stats, svc};
+use crate::wire::uapi::{af, attr, conn, dest, fwd, info, laddr, late, stats, svc, svc_flags};
 
 /// How packets get to a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -104,20 +104,41 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether each datagram is scheduled by itself.
+    pub fn is_one_packet(&self) -> bool {
+        self.flags & svc_flags::ONEPACKET != 0
+    }
+
     /// Reads the service in an answer.
     pub fn read(answer: &[u8]) -> Result<Self, LinkError> {
         let fields = Fields::read(answer, "message")?.nest(attr::SERVICE, "service")?;
         // The second word says which flags are meant; in an answer all are.
         let [flags, _] = words(fields.need(svc::FLAGS)?.bytes()?);
         Ok(Service {
-            id: ServiceId {
-                protocol: protocol(fields.u16(svc::PROTOCOL)?)?,
-                endpoint: endpoint(&fields, svc::ADDR, svc::PORT, fields.u16(svc::AF)?)?,
-            },
+            id: service_id(&fields)?,
             scheduler: fields.text(svc::SCHED_NAME)?,
             flags,
             stats: Stats::read(&fields.nest(svc::STATS64, "statistics")?)?,
         })
+    }
+}
+
+fn service_id(fields: &Fields<'_>) -> Result<ServiceId, LinkError> {
+    let af = fields.u16(svc::AF)?;
+    let mark = fields.find(svc::FWMARK).map(|attr| attr.u32());
+    match mark.transpose()? {
+        Some(mark) if mark != 0 => {
+            let family = match af {
+                af::INET => Family::IPv4,
+                af::INET6 => Family::IPv6,
+                other => return Err(LinkError::Answer(format!("address family {other}"))),
+            };
+            Ok(ServiceId::Mark { mark, family })
+        }
+        _ => Ok(ServiceId::At {
+            protocol: protocol(fields.u16(svc::PROTOCOL)?)?,
+            endpoint: endpoint(fields, svc::ADDR, svc::PORT, af)?,
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::address::{bytes, family, Endpoint, ServiceId};
+use crate::address::{bytes, family, Endpoint, Family, ServiceId};
 use crate::command::{Change, ServerRule, ServiceRule};
 use crate::model::Timeouts;
 use crate::wire::nlattr::{padded, HEADER_LEN, NESTED};
@@ -98,20 +98,22 @@ fn describe(command: u8, rule: &ServiceRule) -> Request {
 }
 
 fn service_id(service: ServiceId) -> Writer {
-    let Endpoint { address, port } = service.endpoint;
-    Writer::default()
-        .u16(svc::AF, family(address))
-        .u16(svc::PROTOCOL, service.protocol.number())
-        .put(svc::ADDR, &bytes(address))
-        .be16(svc::PORT, port)
+    let named = Writer::default().u16(svc::AF, service.family().number());
+    match service {
+        ServiceId::At { protocol, endpoint } => named
+            .u16(svc::PROTOCOL, protocol.number())
+            .put(svc::ADDR, &bytes(endpoint.address))
+            .be16(svc::PORT, endpoint.port),
+        ServiceId::Mark { mark, .. } => named.u32(svc::FWMARK, mark),
+    }
 }
 
 /// Persistence is off, with the time-out and the granularity that stand for none.
 fn service(rule: &ServiceRule) -> Writer {
     const ALL: u32 = u32::MAX;
-    let host_mask = match rule.id.endpoint.address {
-        IpAddr::V4(_) => u32::MAX,
-        IpAddr::V6(_) => 128,
+    let host_mask = match rule.id.family() {
+        Family::IPv4 => u32::MAX,
+        Family::IPv6 => 128,
     };
     let flags = [rule.flags, ALL].map(u32::to_ne_bytes).concat();
     service_id(rule.id)

@@ -13,8 +13,8 @@ pub fn rules(entries: &[Entry], numeric: bool, names: &dyn Names) -> String {
 
 fn entry(entry: &Entry, numeric: bool, names: &dyn Names) -> String {
     let id = entry.service.id;
-    let name = |endpoint| label(endpoint, id.protocol, numeric, names);
-    let service = format!("{} {}", id.protocol.option(), name(id.endpoint));
+    let name = |endpoint| label(endpoint, id.protocol(), numeric, names);
+    let service = id.options(name);
     let laddrs = entry.laddrs.iter().map(|l| laddr_rule(&service, l));
     let dests = entry.dests.iter();
     let dests = dests.map(|d| dest_rule(&service, &name(d.endpoint), d));
@@ -26,7 +26,12 @@ fn service_rule(service: &str, entry: &Entry) -> String {
     let scheduler = &entry.service.scheduler;
     let flags = flags::names(entry.service.flags, scheduler).join(",");
     let flags = option("-b", (!flags.is_empty()).then_some(flags));
-    format!("-A {service} -s {scheduler}{flags}\n")
+    let ops = if entry.service.is_one_packet() {
+        " -o"
+    } else {
+        ""
+    };
+    format!("-A {service} -s {scheduler}{ops}{flags}\n")
 }
 
 fn laddr_rule(service: &str, laddr: &Laddr) -> String {

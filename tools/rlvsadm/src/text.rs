@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::address::{label, Endpoint};
+use crate::address::{label, Endpoint, Family, ServiceId};
 use crate::command::{Format, View};
 use crate::flags;
 use crate::model::{Conn, Dest, Entry, Info, Service, Stats, Timeouts};
@@ -64,10 +64,8 @@ fn counters(titles: [&str; 5]) -> String {
 
 fn service(entry: &Entry, format: Format, names: &dyn Names) -> String {
     let service = &entry.service;
-    let protocol = service.id.protocol;
-    let name = label(service.id.endpoint, protocol, format.numeric, names);
-    let name = format!("{protocol:<4} {name}");
-    let name = cut(name, service.id.endpoint, SERVICE_WIDTH);
+    let protocol = service.id.protocol();
+    let name = service_name(service.id, format.numeric, names);
     let columns = match format.view {
         View::Stats => format!("{name:<33}{}", totals(&service.stats, format.exact)),
         View::Rate => format!("{name:<33}{}", rates(&service.stats, format.exact)),
@@ -77,12 +75,27 @@ fn service(entry: &Entry, format: Format, names: &dyn Names) -> String {
     format!("{columns}\n{}", dests.collect::<String>())
 }
 
+/// Protocol, address and port, or the mark.
+fn service_name(id: ServiceId, numeric: bool, names: &dyn Names) -> String {
+    match id {
+        ServiceId::At { protocol, endpoint } => {
+            let name = label(endpoint, protocol, numeric, names);
+            cut(format!("{protocol:<4} {name}"), endpoint, SERVICE_WIDTH)
+        }
+        ServiceId::Mark { mark, family } => match family {
+            Family::IPv4 => format!("FWM  {mark}"),
+            Family::IPv6 => format!("FWM  {mark} IPv6"),
+        },
+    }
+}
+
 fn flag_list(service: &Service) -> String {
     let names = flags::names(service.flags, &service.scheduler);
+    let ops = if service.is_one_packet() { " ops" } else { "" };
     if names.is_empty() {
-        return String::new();
+        return ops.to_owned();
     }
-    format!(" ({})", names.join(","))
+    format!(" ({}){ops}", names.join(","))
 }
 
 fn dest(dest: &Dest, protocol: Proto, format: Format, names: &dyn Names) -> String {
@@ -263,8 +276,10 @@ fn early_path(info: &Info) -> String {
 pub fn laddrs(entries: &[Entry], numeric: bool, names: &dyn Names) -> String {
     let title = laddr_row("VIP:VPORT", "TOTAL", "LADDR", "EXHAUSTED", "CONNS");
     let rows = entries.iter().map(|entry| {
-        let id = entry.service.id;
-        let name = label(id.endpoint, id.protocol, numeric, names);
+        let name = match entry.service.id {
+            ServiceId::At { protocol, endpoint } => label(endpoint, protocol, numeric, names),
+            mark @ ServiceId::Mark { .. } => service_name(mark, numeric, names),
+        };
         let total = entry.laddrs.len().to_string();
         let laddrs = entry.laddrs.iter().map(|laddr| {
             let [exhausted, conns] = [laddr.exhausted, laddr.conns].map(|n| n.to_string());

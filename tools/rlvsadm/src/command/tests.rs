@@ -6,7 +6,7 @@ use crate::testing::{change, command, endpoint};
 
 fn service(protocol: Proto, at: &str) -> ServiceId {
     let endpoint = endpoint(at);
-    ServiceId { protocol, endpoint }
+    ServiceId::At { protocol, endpoint }
 }
 
 fn web() -> ServiceId {
@@ -69,6 +69,73 @@ fn services_are_of_either_protocol_and_family() {
     ] {
         assert_eq!(change(line), Change::DeleteService(service(protocol, at)));
     }
+}
+
+#[test]
+fn services_go_by_a_mark() {
+    for (line, mark, family) in [
+        ("-D -f 1", 1, Family::IPv4),
+        ("-D -f 4294967295 -6", u32::MAX, Family::IPv6),
+        ("-D -6 --fwmark-service=7", 7, Family::IPv6),
+    ] {
+        let service = ServiceId::Mark { mark, family };
+        assert_eq!(change(line), Change::DeleteService(service), "{line}");
+    }
+    for line in [
+        "-D -f 0",
+        "-D -f -1",
+        "-D -f 4294967296",
+        "-D -f x",
+        "-D -f 1 -t 10.0.0.1:80",
+    ] {
+        assert!(command(line).is_err(), "{line}");
+    }
+    assert_eq!(
+        refusal("-D -t 10.0.0.1:80 -6"),
+        "--ipv6 needs --fwmark-service"
+    );
+}
+
+#[test]
+fn servers_of_a_mark_keep_the_port_that_they_are_given() {
+    let service = ServiceId::Mark {
+        mark: 1,
+        family: Family::IPv4,
+    };
+    for (line, at, unused) in [
+        ("-a -f 1 -r 10.0.1.2 -m", "10.0.1.2:0", None),
+        ("-a -f 1 -r 10.0.1.2:80 -m", "10.0.1.2:80", None),
+        ("-a -f 1 -r 10.0.1.2 -g", "10.0.1.2:0", None),
+        ("-a -f 1 -r 10.0.1.2:80 -g", "10.0.1.2:80", Some(80)),
+    ] {
+        let Change::AddServer(found, rule) = change(line) else {
+            panic!("{line}");
+        };
+        assert_eq!((found, rule.endpoint), (service, endpoint(at)), "{line}");
+        assert_eq!(rule.unused_port, unused, "{line}");
+    }
+}
+
+#[test]
+fn one_packet_scheduling_is_a_flag_of_datagrams() {
+    for (line, flags) in [
+        ("-A -u 10.0.0.1:53 -o", svc_flags::ONEPACKET),
+        ("-A -f 1 --ops", svc_flags::ONEPACKET),
+        (
+            "-A -u 10.0.0.1:53 -s sh -o -b sh-port",
+            svc_flags::ONEPACKET | svc_flags::PORT,
+        ),
+        ("-A -u 10.0.0.1:53", 0),
+    ] {
+        let Change::AddService(rule) = change(line) else {
+            panic!("{line}");
+        };
+        assert_eq!(rule.flags, flags, "{line}");
+    }
+    assert_eq!(
+        refusal("-A -t 10.0.0.1:80 -o"),
+        "--ops and --tcp-service can't go together"
+    );
 }
 
 #[test]
@@ -229,11 +296,11 @@ fn what_is_missing_is_named() {
     for (line, error) in [
         (
             "-A -s rr",
-            "--add-service needs --tcp-service or --udp-service",
+            "--add-service needs --tcp-service, --udp-service or --fwmark-service",
         ),
         (
             "-a -r 10.0.1.2",
-            "--add-server needs --tcp-service or --udp-service",
+            "--add-server needs --tcp-service, --udp-service or --fwmark-service",
         ),
         ("-a -t 10.0.0.1:80", "--add-server needs --real-server"),
         ("-d -t 10.0.0.1:80", "--delete-server needs --real-server"),

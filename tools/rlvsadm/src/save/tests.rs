@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::address::{Endpoint, ServiceId};
+use crate::address::{Endpoint, Family, ServiceId};
 use crate::command::{Change, ServerRule, ServiceRule};
 use crate::model::{Service, Stats};
 use crate::protocol::Proto;
@@ -15,7 +15,7 @@ use crate::testing::{endpoint, Table};
 
 fn service(at: &str, scheduler: &str, flags: u32) -> Service {
     Service {
-        id: ServiceId {
+        id: ServiceId::At {
             protocol: Proto::Tcp,
             endpoint: endpoint(at),
         },
@@ -113,7 +113,11 @@ fn endpoints() -> impl Strategy<Value = Endpoint> {
 
 fn ids() -> impl Strategy<Value = ServiceId> {
     let protocols = prop_oneof![Just(Proto::Tcp), Just(Proto::Udp)];
-    (protocols, endpoints()).prop_map(|(protocol, endpoint)| ServiceId { protocol, endpoint })
+    let at = (protocols, endpoints())
+        .prop_map(|(protocol, endpoint)| ServiceId::At { protocol, endpoint });
+    let families = prop_oneof![Just(Family::IPv4), Just(Family::IPv6)];
+    let marks = (1u32.., families).prop_map(|(mark, family)| ServiceId::Mark { mark, family });
+    prop_oneof![at, marks]
 }
 
 /// Schedulers with the flags that each can have.
@@ -147,7 +151,7 @@ fn dests(port: u16) -> impl Strategy<Value = Dest> {
 fn entries() -> impl Strategy<Value = Entry> {
     (ids(), schedulers()).prop_flat_map(|(id, (scheduler, flags))| {
         let laddrs = prop::collection::vec(endpoints(), 0..3);
-        let dests = prop::collection::vec(dests(id.endpoint.port), 0..4);
+        let dests = prop::collection::vec(dests(id.port()), 0..4);
         (laddrs, dests).prop_map(move |(laddrs, dests)| Entry {
             service: Service {
                 id,

@@ -2,9 +2,9 @@
 //! Listings against what ipvsadm 1.31 printed of the same tables on Linux 7.3.
 
 use super::*;
-use crate::address::ServiceId;
 use crate::model::{Laddr, Method};
 use crate::testing::{endpoint, Table};
+use crate::wire::uapi::svc_flags;
 
 fn dest(at: &str, method: Method, weight: u32) -> Dest {
     Dest {
@@ -24,7 +24,7 @@ fn entry(protocol: Proto, at: &str, scheduler: &str, flags: u32, dests: Vec<Dest
     let endpoint = endpoint(at);
     Entry {
         service: Service {
-            id: ServiceId { protocol, endpoint },
+            id: ServiceId::At { protocol, endpoint },
             scheduler: scheduler.to_owned(),
             flags: flags | 2,
             stats: Stats::default(),
@@ -100,6 +100,30 @@ TCP  [fd00::1]:80 wlc
   -> [fd00::1:1111:2222:3333:4444]:65535 Masq    1      0          0         
 ";
     assert_eq!(print(View::Plain), expected);
+}
+
+#[test]
+fn marks_have_no_address() {
+    let marked = |mark, family, flags| {
+        let mut entry = entry(Proto::Udp, "10.0.0.1:53", "sh", flags, vec![]);
+        entry.service.id = ServiceId::Mark { mark, family };
+        entry
+    };
+    let entries = [
+        marked(1, Family::IPv4, 0),
+        marked(u32::MAX, Family::IPv6, svc_flags::ONEPACKET),
+        marked(3, Family::IPv4, svc_flags::ONEPACKET | svc_flags::PORT),
+    ];
+    let text = services(&entries, format(View::Plain), &Table);
+    let rows: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(
+        rows,
+        [
+            "FWM  1 sh",
+            "FWM  4294967295 IPv6 sh ops",
+            "FWM  3 sh (sh-port) ops"
+        ]
+    );
 }
 
 #[test]
