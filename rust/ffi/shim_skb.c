@@ -213,12 +213,12 @@ bool rlvs_skb_is_merged(const struct sk_buff *skb)
 	       !skb_shinfo(skb)->gso_type;
 }
 
-/* Takes @len bytes off the front, so that the packet starts at an inner header. */
+/* Takes @len bytes off the front, so that the packet starts at an inner header, which was read before. */
 bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6)
 {
 	unsigned int header = v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 
-	if (!pskb_may_pull(skb, len + header))
+	if (skb_headlen(skb) < len + header)
 		return false;
 	skb_pull(skb, len);
 	skb_reset_network_header(skb);

@@ -139,7 +139,7 @@ impl Table {
     ) -> Result<Buckets> {
         let mut sorted = KVVec::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..size {
-            sorted.push(Bucket::new(), GFP_KERNEL_ACCOUNT)?;
+            sorted.push_within_capacity(Bucket::new())?;
         }
         for service in services {
             if let Some(bucket) = sorted.get_mut(self.number(&service.id, size)) {
@@ -149,7 +149,7 @@ impl Table {
         let mut buckets = Buckets::with_capacity(size, GFP_KERNEL_ACCOUNT)?;
         for bucket in sorted {
             let cell = pack(bucket)?.map_or(RcuCell::empty(), RcuCell::new);
-            buckets.push(cell, GFP_KERNEL_ACCOUNT)?;
+            buckets.push_within_capacity(cell)?;
         }
         Ok(buckets)
     }

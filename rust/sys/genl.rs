@@ -386,7 +386,7 @@ impl<F: Family> Registration<F> {
     pub(crate) fn new(module: &'static ThisModule) -> Result<Self> {
         let mut commands = KVec::with_capacity(F::COMMANDS.len(), GFP_KERNEL)?;
         for &(command, mode) in F::COMMANDS {
-            commands.push(operation::<F>(command, mode), GFP_KERNEL)?;
+            commands.push_within_capacity(operation::<F>(command, mode))?;
         }
         let mut family = bindings::genl_family {
             version: F::VERSION.into(),

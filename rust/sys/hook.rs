@@ -119,7 +119,7 @@ impl<D: Sync> Hooks<D> {
                 priority: point.priority,
                 ..pin_init::zeroed()
             };
-            ops.push(entry, GFP_KERNEL)?;
+            ops.push_within_capacity(entry)?;
         }
         let count = u32::try_from(ops.len())?;
         // SAFETY: The table is not moved or changed until it is unregistered.

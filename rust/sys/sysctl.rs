@@ -113,9 +113,9 @@ impl<R: Reading, const N: usize> Published<R, N> {
     pub(crate) fn new(net: Net, path: &'static CStr, values: Arc<Values<N>>) -> Result<Self> {
         let mut table = KVec::with_capacity(N.saturating_add(1), GFP_KERNEL)?;
         for value in &values.0 {
-            table.push(setting(&values, value), GFP_KERNEL)?;
+            table.push_within_capacity(setting(&values, value))?;
         }
-        table.push(reading::<R>(net), GFP_KERNEL)?;
+        table.push_within_capacity(reading::<R>(net))?;
         // SAFETY: The table stays in its allocation, and what it refers to lives, until it is
         // unregistered.
         let header = unsafe {
