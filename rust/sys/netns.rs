@@ -59,14 +59,17 @@ type Enabled<T> = [Option<Family<T>>; 2];
 struct Defrag6(Net);
 
 impl Defrag6 {
-    fn enable(net: Net) -> Option<Self> {
+    /// `None`: the kernel has none, and will have none.
+    fn enable(net: Net) -> Result<Option<Self>> {
         // SAFETY: Process context, the namespace is alive.
-        let error = unsafe { ffi::rlvs_defrag6_get(net.as_ptr()) };
-        if error != 0 {
-            pr_warn!("nf_defrag_ipv6 is missing: IPv6 fragments are not balanced\n");
-            return None;
+        match to_result(unsafe { ffi::rlvs_defrag6_get(net.as_ptr()) }) {
+            Ok(()) => Ok(Some(Self(net))),
+            Err(ENOMEM) => Err(ENOMEM),
+            Err(_) => {
+                pr_warn!("nf_defrag_ipv6 is missing: IPv6 fragments are not balanced\n");
+                Ok(None)
+            }
         }
-        Some(Self(net))
     }
 }
 
@@ -136,7 +139,7 @@ pub(crate) fn enable<T: PerNet>(net: &Net, v6: bool) -> Result {
     }
     slot.value.open(v6)?;
     // Outlives the guard of the lock: if somebody else was faster it is not needed.
-    let mut defrag = if v6 { Defrag6::enable(*net) } else { None };
+    let mut defrag = if v6 { Defrag6::enable(*net)? } else { None };
     let mut enabled = slot.hooks.lock();
     if let Some(place @ None) = enabled.get_mut(number) {
         let points = if v6 { T::HOOKS6 } else { T::HOOKS4 };
