@@ -14,8 +14,6 @@ pub(super) enum Fault {
     Refused(Refusal),
     /// Its attributes are malformed, in the nest of this name.
     Malformed(&'static str, nlattr::Error),
-    /// An answer can't be made or sent.
-    Unanswered(Error),
 }
 
 impl From<Refusal> for Fault {
@@ -41,7 +39,6 @@ impl Fault {
                 request.explain_fmt(format_args!("{nest}: {error}"));
                 EINVAL
             }
-            Self::Unanswered(error) => error,
         }
     }
 }

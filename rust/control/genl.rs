@@ -156,7 +156,8 @@ fn reply(
     command: u8,
     fill: impl FnOnce(&mut Message<'_>) -> Result,
 ) -> Result<(), Fault> {
-    request.reply(command, fill).map_err(Fault::Unanswered)
+    let sent = request.reply(command, fill);
+    sent.map_err(|error| Fault::Refused(error.into()))
 }
 
 fn set_config(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
