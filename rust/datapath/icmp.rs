@@ -94,7 +94,7 @@ pub(crate) fn tunnel_error<'a, A: Family>(
         next_hop: false,
     };
     // The packet inside came here for the service; the family of its route must be its own.
-    if let Some(path) = Path::find(net, query) {
+    if let Ok(path) = Path::find(net, query) {
         if packet.strip(header, quote.inner_v6) && packet.set_route(Route::Own(path)) {
             relay(&mut packet, quote);
         }

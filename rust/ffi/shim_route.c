@@ -16,7 +16,8 @@
 
 /*
  * With want_saddr, *@saddr receives the source address that the host would use;
- * otherwise *@saddr takes part in the lookup.
+ * otherwise *@saddr takes part in the lookup. Without a route: an error pointer,
+ * that of ENOBUFS for want of memory, as far as that can be told.
  */
 struct dst_entry *rlvs_route4(struct net *net, __be32 daddr, __be32 *saddr,
 			      const struct rlvs_query *query)
@@ -38,7 +39,7 @@ struct dst_entry *rlvs_route4(struct net *net, __be32 daddr, __be32 *saddr,
 	struct rtable *rt = __ip_route_output_key(net, &fl4);
 
 	if (IS_ERR(rt))
-		return NULL;
+		return ERR_CAST(rt);
 	if (query->want_saddr)
 		*saddr = fl4.saddr;
 	return &rt->dst;
@@ -77,7 +78,7 @@ struct dst_entry *rlvs_route6(struct net *net, const struct in6_addr *daddr,
 	return dst;
 fail:
 	dst_release(dst);
-	return NULL;
+	return ERR_PTR(-ENETUNREACH);
 }
 
 /* Whether routing rules of the operator's may ask for more than the addresses. */

@@ -13,7 +13,7 @@ use crate::sys::index::Side;
 use crate::sys::net::Net;
 use crate::sys::policy::Ends;
 use crate::sys::rcu::{Rcu, RcuBox};
-use crate::sys::route::{has_policies, Hints, Path, Query};
+use crate::sys::route::{has_policies, Hints, NoWay, Path, Query};
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
@@ -119,14 +119,6 @@ fn known_path<'a>(
     Some((path, path.mtu()?))
 }
 
-/// Why there is no way to a destination.
-enum NoWay {
-    /// No route leads there.
-    Unreachable,
-    /// There is no memory, or the route is already out of date: the next packet may have one.
-    Lost,
-}
-
 impl NoWay {
     /// Drops a packet that would have taken the way; its sender is told if that would not help
     /// to send it again.
@@ -158,7 +150,7 @@ fn dest_path<'a, A: Family>(
         hints: Hints::default(),
         next_hop,
     };
-    let path = Path::find(net, query).ok_or(NoWay::Unreachable)?;
+    let path = Path::find(net, query)?;
     let path = RcuBox::new(path, GFP_ATOMIC).map_err(|_| NoWay::Lost)?;
     let path = dest.keep_path(rcu, path);
     Ok((path, path.mtu().ok_or(NoWay::Lost)?))

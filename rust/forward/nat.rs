@@ -16,7 +16,7 @@ use crate::proto;
 use crate::sys::index::Side;
 use crate::sys::place::Place;
 use crate::sys::policy::Ends;
-use crate::sys::route::{has_rules, Hints, Path, Query, Route};
+use crate::sys::route::{has_rules, Hints, NoWay, Path, Query, Route};
 use crate::sys::skb::{Origin, Packet, Verdict};
 
 /// Rewrites a packet; with `age` it also loses one from its TTL. False: drop it.
@@ -153,7 +153,7 @@ fn client_route<'a, A: Family>(
     flows: &'a Flows,
     packet: &Packet<'a>,
     flow: &Flow<A>,
-) -> Option<(Route<'a>, u32)> {
+) -> Result<(Route<'a>, u32), NoWay> {
     let (rcu, net) = (packet.rcu(), flows.net());
     let class = A::class(packet.bytes());
     let open = has_rules(net, A::V6) || packet.is_policed() || flow.link() != 0;
@@ -161,14 +161,14 @@ fn client_route<'a, A: Family>(
     let present = present.filter(|way| !way.is_stale());
     let known = present.filter(|way| !open && !way.ruled && way.class == class);
     if let Some((path, mtu)) = known.and_then(Way::route) {
-        return Some((Route::Kept(path), mtu));
+        return Ok((Route::Kept(path), mtu));
     }
     let path = Path::find(net, client_query(packet, flow, class))?;
-    let mtu = path.mtu()?;
+    let mtu = path.mtu().ok_or(NoWay::Lost)?;
     if open {
         let new = || ends(&flow.translated(Side::Second), flow.proto);
         let mtu = narrowed::<A>(packet, &path, mtu, new);
-        return Some((Route::Own(path), mtu));
+        return Ok((Route::Own(path), mtu));
     }
     let fallback = path.share();
     match flows.ways.keep(rcu, Way::known(path, class)) {
@@ -176,10 +176,10 @@ fn client_route<'a, A: Family>(
             if present.is_none() {
                 flow.set_way(Side::Second, id);
             }
-            let (path, mtu) = way.route()?;
-            Some((Route::Kept(path), mtu))
+            let (path, mtu) = way.route().ok_or(NoWay::Lost)?;
+            Ok((Route::Kept(path), mtu))
         }
-        None => Some((Route::Own(fallback?), mtu)),
+        None => Ok((Route::Own(fallback.ok_or(NoWay::Lost)?), mtu)),
     }
 }
 
@@ -214,7 +214,7 @@ pub(crate) fn reply<A: Family>(
     let route = client_route(flows, &packet, flow);
     match packet.place() {
         Place::LocalIn => reply_from_local_in(flows, packet, flow, context, route),
-        _ => pass_on(packet, context, &flow.translated(Side::Second), route),
+        _ => pass_on(packet, context, &flow.translated(Side::Second), route.ok()),
     }
 }
 
@@ -224,12 +224,12 @@ fn reply_from_local_in<A: Family>(
     mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
-    route: Option<(Route<'_>, u32)>,
+    route: Result<(Route<'_>, u32), NoWay>,
 ) -> Verdict {
     let to = flow.translated(Side::Second);
-    let Some((route, mtu)) = route else {
-        packet.link_failure();
-        return packet.drop();
+    let (route, mtu) = match route {
+        Ok(route) => route,
+        Err(none) => return none.drop(packet),
     };
     if route.is_local() {
         return deliver(packet, context, &to);
@@ -318,7 +318,7 @@ pub(crate) fn error_to_client<A: Family>(
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    let route = client_route(flows, &packet, flow);
+    let route = client_route(flows, &packet, flow).ok();
     let far = route.as_ref().is_some_and(|(route, _)| !route.is_local());
     let turn = packet.place() == Place::LocalIn && far;
     let (src, dst) = (flow.request.dst, flow.request.src);

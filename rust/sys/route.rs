@@ -9,6 +9,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::bindings;
+use kernel::error::from_err_ptr;
+use kernel::prelude::*;
 
 use super::net::Net;
 use crate::ffi;
@@ -134,12 +136,30 @@ pub(crate) fn has_policies(net: Net) -> bool {
     unsafe { ffi::rlvs_policed(net.as_ptr()) }
 }
 
+/// Why there is no way to an address.
+pub(crate) enum NoWay {
+    /// No route leads there.
+    Unreachable,
+    /// There is no memory, or the route is already out of date: the next packet may have one.
+    Lost,
+}
+
+impl From<Error> for NoWay {
+    /// From what a lookup says.
+    fn from(error: Error) -> Self {
+        match error {
+            ENOBUFS => Self::Lost,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
 /// Of a path's flags, beside C's: it was asked for as a next hop.
 const NEXT_HOP: u32 = 1 << 31;
 
 impl Path {
-    /// Looks up the way; `None`: there is none. Callable from softirqs.
-    pub(crate) fn find(net: Net, query: Query) -> Option<Self> {
+    /// Looks up the way. Callable from softirqs.
+    pub(crate) fn find(net: Net, query: Query) -> Result<Self, NoWay> {
         let mut path = match query.to {
             IpAddr::V4(to) => Self::find4(net, to, query),
             IpAddr::V6(to) => Self::find6(net, to, query),
@@ -147,10 +167,10 @@ impl Path {
         if query.next_hop {
             path.flags |= NEXT_HOP;
         }
-        Some(path)
+        Ok(path)
     }
 
-    fn find4(net: Net, to: Ipv4Addr, query: Query) -> Option<Self> {
+    fn find4(net: Net, to: Ipv4Addr, query: Query) -> Result<Self, NoWay> {
         let mut source = match query.from {
             Some(IpAddr::V4(from)) => be32(from),
             _ => 0,
@@ -159,10 +179,10 @@ impl Path {
         // SAFETY: The namespace and the query are valid and `source` a place for an address.
         let dst = unsafe { ffi::rlvs_route4(net.as_ptr(), be32(to), &mut source, &raw) };
         let source = Ipv4Addr::from(source.to_ne_bytes());
-        Self::from_dst(net, dst, query.to, source.into())
+        Self::found(net, dst, query.to, source.into())
     }
 
-    fn find6(net: Net, to: Ipv6Addr, query: Query) -> Option<Self> {
+    fn find6(net: Net, to: Ipv6Addr, query: Query) -> Result<Self, NoWay> {
         let mut source = match query.from {
             Some(IpAddr::V6(from)) => in6(from),
             _ => bindings::in6_addr::default(),
@@ -172,7 +192,17 @@ impl Path {
         let dst = unsafe { ffi::rlvs_route6(net.as_ptr(), &in6(to), &mut source, &raw) };
         // SAFETY: Every view of the union is plain bytes.
         let source = Ipv6Addr::from(unsafe { source.in6_u.u6_addr8 });
-        Self::from_dst(net, dst, query.to, source.into())
+        Self::found(net, dst, query.to, source.into())
+    }
+
+    /// What a lookup came to.
+    fn found(
+        net: Net,
+        dst: *mut bindings::dst_entry,
+        to: IpAddr,
+        source: IpAddr,
+    ) -> Result<Self, NoWay> {
+        Self::from_dst(net, from_err_ptr(dst)?, to, source).ok_or(NoWay::Unreachable)
     }
 
     /// The way that a packet to `to` has, if it may be handed to the neighbour at once.
