@@ -117,7 +117,8 @@ class Context:
         self.defer(self.lab.sysctl, host, name, old)
 
     def receive_as(self, mode, host, *devs):
-        """Let packets that come in by these devices look as from other hardware ("complete", "lro") or have a socket.
+        """Let packets that come in by these devices look as from other hardware ("complete", "lro", "paged",
+        "tight") or have a socket.
 
         Lasts until the case ends; one mode at a time. Returns a function that counts the packets that had the look.
         """

@@ -6,6 +6,8 @@
  * mode=complete: the device has summed the packet up (CHECKSUM_COMPLETE).
  * mode=lro:      the device has joined the packet from several, and nobody may forward it.
  * mode=socket:   a socket is attached, as by a program at tc's ingress.
+ * mode=paged:    no byte of the packet has been copied out of the page that it came in.
+ * mode=tight:    there is no room in front of the packet for another header.
  *
  * The devices are those of the network namespace of whoever loads the module;
  * the parameter `handled` says how many packets got the look.
@@ -21,7 +23,7 @@
 #include <net/sock.h>
 
 #define MOST_DEVICES 4
-/* Bytes of a packet that stay in one piece when it is cut in two. */
+/* Bytes of a joined packet that lie in one piece. */
 #define LINEAR 54
 
 static char *devs[MOST_DEVICES];
@@ -31,7 +33,7 @@ MODULE_PARM_DESC(devs, "names of the devices");
 
 static char *mode = "complete";
 module_param(mode, charp, 0444);
-MODULE_PARM_DESC(mode, "complete, lro or socket");
+MODULE_PARM_DESC(mode, "complete, lro, socket, paged or tight");
 
 static int param_get_handled(char *buffer, const struct kernel_param *kp)
 {
@@ -62,21 +64,21 @@ static bool sum_up(struct sk_buff *skb)
 	return true;
 }
 
-/* Moves all but the first bytes to a page; false: there are no more, too many, or no page. */
-static bool cut(struct sk_buff *skb)
+/* Moves all but the first @linear bytes to a page; false: there are no more, too many, or no page. */
+static bool cut(struct sk_buff *skb, unsigned int linear)
 {
-	unsigned int rest = skb->len - LINEAR;
+	unsigned int rest = skb->len - linear;
 	struct page *page;
 
 	if (skb_is_nonlinear(skb))
 		return true;
-	if (skb->len <= LINEAR || rest > PAGE_SIZE)
+	if (skb->len <= linear || rest > PAGE_SIZE)
 		return false;
 	page = alloc_page(GFP_ATOMIC);
 	if (!page)
 		return false;
-	skb_copy_bits(skb, LINEAR, page_address(page), rest);
-	skb_trim(skb, LINEAR);
+	skb_copy_bits(skb, linear, page_address(page), rest);
+	skb_trim(skb, linear);
 	skb_add_rx_frag(skb, 0, page, 0, rest, PAGE_SIZE);
 	return true;
 }
@@ -87,7 +89,7 @@ static bool join(struct sk_buff *skb)
 		return false;
 	/* Its sender's socket must not be given back more than it was charged. */
 	skb_orphan(skb);
-	if (!cut(skb))
+	if (!cut(skb, LINEAR))
 		return false;
 	skb_shinfo(skb)->gso_size = 536;
 	skb_shinfo(skb)->gso_type = 0;
@@ -103,6 +105,27 @@ static bool attach(struct sk_buff *skb)
 	return true;
 }
 
+static bool put_in_page(struct sk_buff *skb)
+{
+	return !skb_is_gso(skb) && cut(skb, 0);
+}
+
+/* The copy has no room, not for the link's header either, which was there. */
+static bool tighten(struct sk_buff *skb)
+{
+	skb_reset_mac_header(skb);
+	skb_reset_mac_len(skb);
+	return true;
+}
+
+/* A packet of its own, with as much room in front as the look wants. */
+static struct sk_buff *copy(const struct sk_buff *skb)
+{
+	int room = change == tighten ? 0 : skb_headroom(skb);
+
+	return skb_copy_expand(skb, room, skb_tailroom(skb), GFP_ATOMIC);
+}
+
 static rx_handler_result_t receive(struct sk_buff **pskb)
 {
 	struct sk_buff *skb = *pskb;
@@ -112,8 +135,8 @@ static rx_handler_result_t receive(struct sk_buff **pskb)
 	if (!ip || skb->pkt_type == PACKET_LOOPBACK)
 		return RX_HANDLER_PASS;
 	/* Captures share the packet: what is changed has to be ours. */
-	if (skb_shared(skb) || skb_cloned(skb)) {
-		struct sk_buff *own = skb_copy(skb, GFP_ATOMIC);
+	if (skb_shared(skb) || skb_cloned(skb) || change == tighten) {
+		struct sk_buff *own = copy(skb);
 
 		if (!own)
 			return RX_HANDLER_PASS;
@@ -172,6 +195,10 @@ static int __init receive_init(void)
 		change = join;
 	else if (!strcmp(mode, "socket"))
 		change = attach;
+	else if (!strcmp(mode, "paged"))
+		change = put_in_page;
+	else if (!strcmp(mode, "tight"))
+		change = tighten;
 	else
 		return -EINVAL;
 	if (change == attach)
