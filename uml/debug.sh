@@ -18,6 +18,8 @@ mkdir -p "$results"
 ready debug
 module debug . build/debug/rlvs
 module debug tests/guest/module build/debug/receive
+module debug tests/guest/faults build/debug/faults
+inside python3 /src/tests/guest/faults/sites.py /src/build/debug/rlvs/rlvs.ko /src/build/debug/faults
 rm -f "$results/status"
 printf '%s\n' "${LEAKS:-yes}" > "$results/leaks"
 { [ $# = 0 ] || printf '%s\n' "$@"; } > "$results/patterns"

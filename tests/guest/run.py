@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The guest tests: run.py [--backend rlvs|ipvs] [--module FILE] [--kernel any|stock|watched] [--half 1|2] [--list] [PATTERN…] runs the cases that match.
+"""The guest tests: run.py [--backend rlvs|ipvs] [--module FILE] [--faults FOLDER] [--kernel any|stock|watched] [--half 1|2] [--list] [PATTERN…] runs the cases that match.
 
 A pattern without a wildcard also stands for everything below it: `nat` is `nat.*`.
 """
@@ -20,6 +20,7 @@ import cases  # noqa: E402,F401  (registers them)
 import suite  # noqa: E402
 from backend import Ipvs, Rlvs  # noqa: E402
 from context import Context  # noqa: E402
+from faulty import Faults, available  # noqa: E402
 from lab import Lab  # noqa: E402
 from servers import Servers  # noqa: E402
 
@@ -55,6 +56,8 @@ def share(kernel):
         watched = theme is not None and number % QUARTER == QUARTER // 2
         if theme == FLOOD:
             stock, watched = number % FIFTH == 0, False
+        elif "faults" in case.needs:
+            stock = watched = False
         if kernel == "any" or kernel == "stock" and stock or kernel == "watched" and watched:
             yield case
 
@@ -164,6 +167,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=("rlvs", "ipvs"), default="rlvs")
     parser.add_argument("--module", default=Rlvs.module, help="another build of rlvs.ko")
+    parser.add_argument("--faults", help="where a build of rlvs.ko is whose calls can fail")
     parser.add_argument("--receive", default=Context.receiver, help="another build of rlvs_receive.ko")
     parser.add_argument("--kernel", choices=("any", "stock", "watched"), default="any", help="one kernel's share of all")
     parser.add_argument("--half", type=int, choices=(1, 2), help="one of two parts of these")
@@ -182,7 +186,9 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGALRM, expired)
     lab = Lab()
-    Rlvs.module, Context.receiver = options.module, options.receive
+    Rlvs.module, Context.receiver, Faults.folder = options.module, options.receive, options.faults
+    if available(options.faults):
+        Rlvs.features |= {"faults"}
     backend = (Rlvs if options.backend == "rlvs" else Ipvs)(lab)
     backend.load()
     servers, console = Servers(lab), Console()
