@@ -5,9 +5,12 @@
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use crate::sched::{Kind, Outside};
 use crate::sys::host;
 use crate::sys::net::Net;
+use crate::sys::random;
 use crate::sys::sysctl::{Bound, Published, Reading, Value, Values};
+use crate::sys::time::{Jiffies, HZ};
 
 /// The most connections that can be asked for.
 const MAX_CONNS: u32 = 1 << 30;
@@ -17,8 +20,15 @@ const EARLY: usize = 0;
 const CONN_MAX: usize = 1;
 const LPORT_MIN: usize = 2;
 const LPORT_MAX: usize = 3;
+const LBLC_EXPIRATION: usize = 4;
+const LBLCR_EXPIRATION: usize = 5;
 /// How many there are.
-const SETTINGS: usize = 4;
+const SETTINGS: usize = 6;
+
+/// Seconds for which lblc and lblcr remember an address: a day.
+const EXPIRATION: u32 = 24 * 60 * 60;
+/// At most as many as IPVS can count in ticks.
+const MAX_EXPIRATION: u32 = i32::MAX as u32 / HZ;
 
 /// The values, visible with what `R` reads; gone when dropped.
 pub(crate) type Sysctls<R> = Published<R, SETTINGS>;
@@ -44,6 +54,8 @@ impl Config {
                 Bound::Of(LPORT_MIN),
                 Bound::At(65_535),
             ),
+            expiration(c"lblc_expiration"),
+            expiration(c"lblcr_expiration"),
         ]);
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
@@ -71,6 +83,34 @@ impl Config {
         let port = |index| u16::try_from(self.values.get(index)).unwrap_or(u16::MAX);
         (port(LPORT_MIN), port(LPORT_MAX))
     }
+
+    /// For how many seconds a scheduler remembers an address.
+    pub(crate) fn expiration(&self, kind: Kind) -> u32 {
+        self.values.get(match kind {
+            Kind::Lblcr => LBLCR_EXPIRATION,
+            _ => LBLC_EXPIRATION,
+        })
+    }
+}
+
+impl Outside for Config {
+    fn now(&self) -> u32 {
+        Jiffies::now().0
+    }
+
+    fn is_stale(&self, time: u32) -> bool {
+        let most = Jiffies::seconds(self.expiration(Kind::Lblcr));
+        Jiffies::now().since(Jiffies(time)) > most
+    }
+
+    fn random(&self) -> u64 {
+        let [word] = random::words();
+        word
+    }
+}
+
+const fn expiration(name: &'static CStr) -> Value {
+    Value::new(name, EXPIRATION, Bound::At(0), Bound::At(MAX_EXPIRATION))
 }
 
 /// As many as take about a quarter of the memory at 256 bytes each.

@@ -276,7 +276,7 @@ impl Job for Director {
         let all = self.retimed.swap(false, Ordering::Acquire);
         let left = self.flows.tend(all);
         self.open_gate();
-        let tidy = self.services.sweep();
+        let tidy = self.services.sweep(|kind| self.config.expiration(kind));
         let rest = self.flows.rest();
         if left || !rest {
             rcu::read(|rcu| self.flows.ways.sweep(rcu));

@@ -158,7 +158,7 @@ impl<'a> Service<'a> {
         };
         let kind = Kind::parse(sched).ok_or(Fault::new(
             ENOENT,
-            c"unknown scheduler: there are rr, wrr, lc, wlc, sh, dh and mh",
+            c"unknown scheduler: there are rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, fo, ovf, mh, twos and none",
         ))?;
         let (flags, mask) = halves(flags);
         Ok(move |before: u32| ServiceSpec {

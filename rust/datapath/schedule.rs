@@ -62,7 +62,7 @@ fn begin<A: Family>(
         sport: context.tuple.sport,
         dst: context.tuple.dst.into(),
     };
-    let Some(pick) = service.schedule(rcu, &key) else {
+    let Some(pick) = service.schedule(rcu, &key, &director.config) else {
         packet.icmp(A::V6, Icmp::PortUnreachable);
         return packet.drop();
     };

@@ -69,6 +69,10 @@ void rlvs_drop_later(struct callback_head *head,
 		     void (*drop)(struct callback_head *head));
 void rlvs_rcu_barrier(void);
 
+void rlvs_log_scheduler(const char *name, int name_len, u32 mark, u8 proto,
+			const u8 *v4, const u8 *v6, u16 port,
+			const char *text, int text_len);
+
 void *rlvs_net_generic(const struct net *net, unsigned int id);
 void rlvs_cond_resched(void);
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory, locks, counters and workers, as rlvs needs them. */
+#include <linux/in.h>
 #include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/net.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -266,6 +268,29 @@ void *rlvs_net_generic(const struct net *net, unsigned int id)
 void rlvs_cond_resched(void)
 {
 	cond_resched();
+}
+
+/*
+ * IPVS's line about a scheduler, word for word, at the kernel's rate for packets.
+ * The name and the text come with their lengths; the address is @v6 if there is one.
+ */
+void rlvs_log_scheduler(const char *name, int name_len, u32 mark, u8 proto,
+			const u8 *v4, const u8 *v6, u16 port,
+			const char *text, int text_len)
+{
+	const char *protocol = proto == IPPROTO_UDP ? "UDP" : "TCP";
+
+	if (!net_ratelimit())
+		return;
+	if (mark)
+		pr_err("IPVS: %.*s: FWM %u 0x%08X - %.*s\n", name_len, name,
+		       mark, mark, text_len, text);
+	else if (v6)
+		pr_err("IPVS: %.*s: %s [%pI6c]:%d - %.*s\n", name_len, name,
+		       protocol, v6, port, text_len, text);
+	else
+		pr_err("IPVS: %.*s: %s %pI4:%d - %.*s\n", name_len, name,
+		       protocol, v4, port, text_len, text);
 }
 
 /* The reassembly of IPv6 fragments is a module of its own, taken when needed. */

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A service for tests: destinations, table and cursor kept as the module keeps them.
 
-use super::{build, carry, pick, scratch_len, table_len, Candidate, Change, Flags, Key, Kind};
+use super::locality::{Cache, Known, Set};
+use super::{build, carry, pick, scratch_len, table_len};
+use super::{Candidate, Change, Flags, Key, Kind, Nobody, Outside, State};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::collections::HashMap;
 use std::string::String;
+use std::sync::{Mutex, MutexGuard};
 use std::vec;
 use std::vec::Vec;
 
@@ -71,6 +75,80 @@ impl Candidate for Dest {
     }
 }
 
+/// What is remembered of addresses: the members of each set, and when it changed.
+#[derive(Default)]
+pub(crate) struct Memory {
+    sets: Mutex<HashMap<IpAddr, (Vec<Known>, u32)>>,
+    /// Nothing more is taken in.
+    pub(crate) is_full: bool,
+}
+
+impl Memory {
+    fn sets(&self) -> MutexGuard<'_, HashMap<IpAddr, (Vec<Known>, u32)>> {
+        self.sets.lock().unwrap()
+    }
+
+    /// How many destinations serve `addr`.
+    pub(crate) fn members(&self, addr: impl Into<IpAddr>) -> usize {
+        let sets = self.sets();
+        sets.get(&addr.into())
+            .map_or(0, |(members, _)| members.len())
+    }
+}
+
+impl Cache for Memory {
+    fn recall<R>(&self, addr: IpAddr, _: u32, f: impl FnOnce(Set<'_>) -> R) -> Option<R> {
+        let sets = self.sets();
+        let (members, changed) = sets.get(&addr)?;
+        let changed = *changed;
+        Some(f(Set { members, changed }))
+    }
+
+    fn replace(&self, addr: IpAddr, dest: Known, now: u32) {
+        if !self.is_full {
+            self.sets().insert(addr, (vec![dest], now));
+        }
+    }
+
+    fn add(&self, addr: IpAddr, dest: Known, now: u32) {
+        let mut sets = self.sets();
+        let (members, changed) = sets.entry(addr).or_default();
+        if !self.is_full && !members.iter().any(|member| member.is(&dest)) {
+            members.push(dest);
+            *changed = now;
+        }
+    }
+
+    fn remove(&self, addr: IpAddr, dest: &Known, now: u32) {
+        let mut sets = self.sets();
+        let (members, changed) = sets.get_mut(&addr).unwrap();
+        assert!(members.len() > 1);
+        members.retain(|member| !member.is(dest));
+        *changed = now;
+    }
+}
+
+/// Time and chance as the test sets them.
+pub(crate) struct World {
+    pub(crate) now: u32,
+    pub(crate) expiration: u32,
+    /// The random words to come, over and over.
+    words: Vec<u64>,
+    drawn: AtomicUsize,
+}
+
+impl Outside for World {
+    fn now(&self) -> u32 {
+        self.now
+    }
+    fn is_stale(&self, time: u32) -> bool {
+        self.now - time > self.expiration
+    }
+    fn random(&self) -> u64 {
+        self.words[self.drawn.fetch_add(1, Relaxed) % self.words.len()]
+    }
+}
+
 /// A service with one scheduler.
 pub(crate) struct Service {
     pub(crate) kind: Kind,
@@ -78,6 +156,8 @@ pub(crate) struct Service {
     pub(crate) dests: Vec<Dest>,
     pub(crate) table: Vec<u32>,
     pub(crate) cursor: AtomicU64,
+    pub(crate) cache: Memory,
+    pub(crate) outside: World,
 }
 
 impl Service {
@@ -88,6 +168,13 @@ impl Service {
             dests,
             table: Vec::new(),
             cursor: AtomicU64::new(0),
+            cache: Memory::default(),
+            outside: World {
+                now: 0,
+                expiration: 1_000,
+                words: vec![0, 1 << 63, 3 << 62],
+                drawn: AtomicUsize::new(0),
+            },
         };
         service.rebuild(Change::Edited);
         service
@@ -128,9 +215,20 @@ impl Service {
         self.rebuild(Change::Edited);
     }
 
-    fn pick_by(&self, key: &Key) -> Option<usize> {
+    /// Lets the next random words be these.
+    pub(crate) fn draw(&mut self, words: &[u64]) {
+        self.outside.words = words.to_vec();
+        self.outside.drawn = AtomicUsize::new(0);
+    }
+
+    fn pick_by(&self, key: &Key) -> Result<usize, Nobody> {
         let Self { kind, flags, .. } = *self;
-        pick(kind, flags, &self.dests, &self.table, &self.cursor, key)
+        let state = State {
+            table: &self.table,
+            cursor: &self.cursor,
+            cache: &self.cache,
+        };
+        pick(kind, flags, &self.dests, state, key, &self.outside)
     }
 
     pub(crate) fn pick_for(&self, src: impl Into<IpAddr>, sport: u16) -> Option<usize> {
@@ -139,9 +237,14 @@ impl Service {
             sport,
             dst: Ipv6Addr::LOCALHOST.into(),
         })
+        .ok()
     }
 
     pub(crate) fn pick_to(&self, dst: impl Into<IpAddr>) -> Option<usize> {
+        self.try_pick_to(dst).ok()
+    }
+
+    pub(crate) fn try_pick_to(&self, dst: impl Into<IpAddr>) -> Result<usize, Nobody> {
         self.pick_by(&Key {
             src: Ipv6Addr::LOCALHOST.into(),
             sport: 0,

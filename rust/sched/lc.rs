@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Least connections: the destination with the smallest overhead; of equals the first.
 
+use super::least::numbered;
 use super::{available, overhead, Candidate};
 
 #[inline]
 pub(super) fn pick<D: Candidate>(dests: &[D]) -> Option<usize> {
-    // Unlike `enumerate`, a range brings no overflow check.
-    (0..dests.len())
-        .zip(dests)
+    numbered(dests)
         .filter(|(_, dest)| available(*dest))
         .min_by_key(|(_, dest)| overhead(*dest))
         .map(|(index, _)| index)

@@ -6,21 +6,33 @@
 //! The caller keeps the destinations of a service as a slice in IPVS's order (newest first), together with a table of
 //! [`table_len`] words that [`build`] fills, and a cursor. The slice and the table are made anew whenever a destination
 //! comes, goes or gets another weight; [`carry`] then gives the new cursor. [`pick`] takes no lock: it reads the slice
-//! and the table, and of two CPUs that move the cursor at once one repeats its step.
+//! and the table, and of two CPUs that move the cursor at once one repeats its step. lblc and lblcr have a [`Cache`]
+//! besides, which the caller keeps as long as the service has this scheduler.
 
 mod dh;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod fo;
 mod hashed;
+mod lblc;
+mod lblcr;
 mod lc;
+mod least;
+pub(crate) mod locality;
 mod mh;
+mod nq;
+mod ovf;
 mod rr;
+mod sed;
 mod sh;
+mod twos;
 mod wlc;
 mod wrr;
 
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use self::locality::Cache;
 
 /// A destination as the schedulers see it.
 pub(crate) trait Candidate {
@@ -50,6 +62,38 @@ pub(crate) struct Key {
     pub(crate) dst: IpAddr,
 }
 
+/// What a scheduler asks of the world outside.
+pub(crate) trait Outside {
+    /// The time, in ticks that wrap around.
+    fn now(&self) -> u32;
+    /// Whether lblcr's sets are to shrink that last changed at `time`.
+    fn is_stale(&self, time: u32) -> bool;
+    /// Random bits.
+    fn random(&self) -> u64;
+}
+
+/// That nobody takes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nobody {
+    /// There is no destination, or none with a weight that is not overloaded.
+    Left,
+    /// Those of wrr with a weight are overloaded.
+    Overloaded,
+    /// A case that IPVS is quiet about.
+    Quiet,
+}
+
+impl Nobody {
+    /// What IPVS writes into the log.
+    pub(crate) fn text(self) -> Option<&'static str> {
+        match self {
+            Self::Left => Some("no destination available"),
+            Self::Overloaded => Some("no destination available: all destinations are overloaded"),
+            Self::Quiet => None,
+        }
+    }
+}
+
 /// The schedulers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -67,10 +111,26 @@ pub(crate) enum Kind {
     Dh,
     /// By a hash of the source, few flows moving when a destination comes or goes (Maglev).
     Mh,
+    /// Shortest expected delay.
+    Sed,
+    /// Never queue.
+    Nq,
+    /// Weighted failover.
+    Fo,
+    /// Overflow.
+    Ovf,
+    /// Power of two choices.
+    Twos,
+    /// Least connections, an address staying where it is.
+    Lblc,
+    /// The same with several destinations for an address.
+    Lblcr,
+    /// No scheduler: nobody gets new connections.
+    None,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 15] = [
         Self::Rr,
         Self::Wrr,
         Self::Lc,
@@ -78,6 +138,14 @@ impl Kind {
         Self::Sh,
         Self::Dh,
         Self::Mh,
+        Self::Sed,
+        Self::Nq,
+        Self::Fo,
+        Self::Ovf,
+        Self::Twos,
+        Self::Lblc,
+        Self::Lblcr,
+        Self::None,
     ];
 
     /// The scheduler with this name.
@@ -98,7 +166,25 @@ impl Kind {
             Self::Sh => "sh",
             Self::Dh => "dh",
             Self::Mh => "mh",
+            Self::Sed => "sed",
+            Self::Nq => "nq",
+            Self::Fo => "fo",
+            Self::Ovf => "ovf",
+            Self::Twos => "twos",
+            Self::Lblc => "lblc",
+            Self::Lblcr => "lblcr",
+            Self::None => "none",
         }
+    }
+
+    /// Whether it takes the flags of [`Flags`].
+    pub(crate) fn has_flags(self) -> bool {
+        matches!(self, Self::Sh | Self::Mh)
+    }
+
+    /// Whether it needs a [`Cache`].
+    pub(crate) fn has_cache(self) -> bool {
+        matches!(self, Self::Lblc | Self::Lblcr)
     }
 }
 
@@ -129,17 +215,19 @@ pub(crate) enum Change {
     Removed(usize),
     /// A weight changed, or the service got this scheduler.
     Edited,
+    /// Nothing that a scheduler looks at.
+    Other,
 }
 
 /// Words of the table for `n` destinations.
 pub(crate) fn table_len(kind: Kind, n: usize) -> usize {
     match kind {
         _ if n == 0 => 0,
-        Kind::Rr | Kind::Lc | Kind::Wlc => 0,
         Kind::Wrr => wrr::table_len(n),
         Kind::Sh => sh::SLOTS,
         Kind::Dh => dh::SLOTS,
         Kind::Mh => mh::SLOTS,
+        _ => 0,
     }
 }
 
@@ -163,11 +251,11 @@ pub(crate) fn build(
         return Err(BuildError::WrongLength);
     }
     match kind {
-        Kind::Rr | Kind::Lc | Kind::Wlc => {}
         Kind::Wrr => wrr::build(dests, table),
         Kind::Sh => sh::build(dests, table),
         Kind::Dh => dh::build(dests, table),
         Kind::Mh => mh::build(dests, table, scratch)?,
+        _ => {}
     }
     Ok(())
 }
@@ -177,31 +265,53 @@ pub(crate) fn build(
 /// A service starts with cursor 0; a new scheduler starts with `carry(kind, 0, Change::Edited, table)`.
 pub(crate) fn carry(kind: Kind, cursor: u64, change: Change, table: &[u32]) -> u64 {
     match kind {
+        _ if matches!(change, Change::Other) => cursor,
         Kind::Rr => rr::carry(cursor, change),
         Kind::Wrr => wrr::carry(cursor, table),
         _ => 0,
     }
 }
 
-/// The index of the destination that gets the connection; [`None`] if none takes any.
+/// What a service keeps for its scheduler.
+pub(crate) struct State<'a, C> {
+    pub(crate) table: &'a [u32],
+    pub(crate) cursor: &'a AtomicU64,
+    pub(crate) cache: &'a C,
+}
+
+/// The index of the destination that gets the connection.
 #[inline]
 pub(crate) fn pick<D: Candidate>(
     kind: Kind,
     flags: Flags,
     dests: &[D],
-    table: &[u32],
-    cursor: &AtomicU64,
+    state: State<'_, impl Cache>,
     key: &Key,
-) -> Option<usize> {
-    match kind {
+    outside: &impl Outside,
+) -> Result<usize, Nobody> {
+    let State {
+        table,
+        cursor,
+        cache,
+    } = state;
+    let choice = match kind {
         Kind::Wlc => wlc::pick(dests),
         Kind::Rr => rr::pick(dests, cursor),
-        Kind::Wrr => wrr::pick(dests, table, cursor),
+        Kind::Wrr => return wrr::pick(dests, table, cursor).ok_or_else(|| wrr::nobody(table)),
         Kind::Lc => lc::pick(dests),
         Kind::Sh => sh::pick(dests, table, flags, key),
         Kind::Dh => dh::pick(dests, table, key),
         Kind::Mh => mh::pick(dests, table, flags, key),
-    }
+        Kind::Sed => sed::pick(dests),
+        Kind::Nq => nq::pick(dests),
+        Kind::Fo => fo::pick(dests),
+        Kind::Ovf => ovf::pick(dests),
+        Kind::Twos => twos::pick(dests, || outside.random()),
+        Kind::Lblc => lblc::pick(dests, cache, key, outside.now()),
+        Kind::Lblcr => return lblcr::pick(dests, cache, key, outside),
+        Kind::None => return Err(Nobody::Quiet),
+    };
+    choice.ok_or(Nobody::Left)
 }
 
 /// Whether a destination takes new connections.
@@ -209,7 +319,7 @@ fn available(dest: &impl Candidate) -> bool {
     dest.weight() > 0 && dest.usable()
 }
 
-/// A destination's load as lc and wlc count it: an active connection weighs 256 times an inactive one, and 1 more.
+/// A destination's load as lc, wlc, twos, lblc and lblcr count it: an active connection weighs 256 times an inactive one, and 1 more.
 fn overhead(dest: &impl Candidate) -> u64 {
     u64::from(dest.active())
         .wrapping_mul(256)
@@ -257,10 +367,11 @@ mod tests {
 
     #[test]
     fn names_are_those_of_ipvs() {
-        for name in ["rr", "wrr", "lc", "wlc", "sh", "dh", "mh"] {
+        let names = "rr wrr lc wlc sh dh mh sed nq fo ovf twos lblc lblcr none";
+        for name in names.split(' ') {
             assert_eq!(Kind::parse(name).map(Kind::name), Some(name));
         }
-        for name in ["", "r", "rrr", "RR", "none", "mh\0"] {
+        for name in ["", "r", "rrr", "RR", "None", "mh\0"] {
             assert_eq!(Kind::parse(name), None);
         }
         assert_eq!(Kind::parse(b"wlc"), Some(Kind::Wlc));
@@ -317,6 +428,42 @@ mod tests {
                 service.dests[1].overloaded = true;
                 assert_eq!(service.picks(9), "---------", "{kind:?}");
             }
+        }
+    }
+
+    #[test]
+    fn ipvs_says_when_nobody_is_left() {
+        let says = |weights: &[u32], kind, overloaded| {
+            let mut service = fixture::Service::weighted(kind, weights);
+            service
+                .dests
+                .iter_mut()
+                .for_each(|dest| dest.overloaded = overloaded);
+            service.try_pick_to([192, 0, 2, 1]).unwrap_err().text()
+        };
+        let left = Some("no destination available");
+        let overloaded = Some("no destination available: all destinations are overloaded");
+        for kind in Kind::ALL {
+            let expected = match kind {
+                Kind::None | Kind::Lblcr => None,
+                _ => left,
+            };
+            assert_eq!(says(&[], kind, false), expected, "{kind:?}");
+            assert_eq!(says(&[0, 0], kind, false), expected, "{kind:?}");
+            let expected = match kind {
+                Kind::Wrr => overloaded,
+                _ => expected,
+            };
+            assert_eq!(says(&[1, 0], kind, true), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_edit_of_something_else_keeps_the_cursor() {
+        for kind in Kind::ALL {
+            let table = std::vec![1; table_len(kind, 3)];
+            let cursor = 0x3_0000_0002;
+            assert_eq!(carry(kind, cursor, Change::Other, &table), cursor);
         }
     }
 

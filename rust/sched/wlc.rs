@@ -1,41 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Weighted least connections: the destination with the smallest overhead for its weight; of equals the first.
 
+use super::least::{least, numbered};
 use super::{available, overhead, Candidate};
-
-/// What a destination is compared by.
-struct Load {
-    index: usize,
-    overhead: u64,
-    weight: u64,
-}
-
-impl Load {
-    /// Whether overhead / weight is smaller than the other's.
-    fn is_below(&self, other: &Self) -> bool {
-        product(self.overhead, other.weight) < product(other.overhead, self.weight)
-    }
-}
-
-/// Never too large: both have 64 bits.
-#[inline]
-fn product(a: u64, b: u64) -> u128 {
-    u128::from(a).wrapping_mul(u128::from(b))
-}
 
 #[inline]
 pub(super) fn pick<D: Candidate>(dests: &[D]) -> Option<usize> {
-    // Unlike `enumerate`, a range brings no overflow check.
-    (0..dests.len())
-        .zip(dests)
-        .filter(|(_, dest)| available(*dest))
-        .map(|(index, dest)| Load {
-            index,
-            overhead: overhead(dest),
-            weight: dest.weight().into(),
-        })
-        .reduce(|least, load| if load.is_below(&least) { load } else { least })
-        .map(|least| least.index)
+    least(
+        numbered(dests).filter(|(_, dest)| available(*dest)),
+        overhead,
+    )
 }
 
 #[cfg(test)]

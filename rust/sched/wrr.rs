@@ -5,7 +5,7 @@
 //! every level; here a tree of maxima over the weights leads straight to the next one that reaches the level, so a pick
 //! costs O(log n), also between one heavy and a thousand light destinations. The order is IPVS's exactly.
 
-use super::{advance, available, common_divisor, Candidate};
+use super::{advance, available, common_divisor, Candidate, Nobody};
 use core::sync::atomic::AtomicU64;
 
 /// Words of the table for `n` destinations.
@@ -38,6 +38,15 @@ pub(super) fn build(dests: &[impl Candidate], table: &mut [u32]) {
 pub(super) fn pick<D: Candidate>(dests: &[D], table: &[u32], cursor: &AtomicU64) -> Option<usize> {
     let levels = Levels::new(table);
     advance(cursor, |seen| levels.next(dests, seen))
+}
+
+/// Why [`pick`] finds nobody.
+#[cold]
+pub(super) fn nobody(table: &[u32]) -> Nobody {
+    match Levels::new(table).top {
+        0 => Nobody::Left,
+        _ => Nobody::Overloaded,
+    }
 }
 
 /// Starts over before the first destination, at the present level as far as the new weights have it.

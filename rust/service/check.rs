@@ -10,7 +10,6 @@ use super::entry::ServiceSpec;
 use super::id::{DestId, ServiceId};
 use super::refusal::{demand, refuse, Outcome};
 use crate::proto;
-use crate::sched::Kind;
 use crate::sys::host;
 use crate::sys::net::Net;
 use crate::sys::route::AddrType;
@@ -44,8 +43,7 @@ pub(super) fn service(id: &ServiceId, spec: &ServiceSpec) -> Outcome {
         EINVAL,
         c"one-packet scheduling is for UDP, or for services by firewall mark",
     )?;
-    let hashed = matches!(spec.kind, Kind::Sh | Kind::Mh);
-    let allowed = match hashed {
+    let allowed = match spec.kind.has_flags() {
         true => svc_flags::FALLBACK | svc_flags::PORT,
         false => 0,
     };

@@ -11,6 +11,7 @@ use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::Arc;
 
+use super::cache::AddrCache;
 use super::counts::{minus, plus, read};
 use super::dest::{Dest, DestSpec};
 use super::id::DestId;
@@ -19,9 +20,10 @@ use super::refusal::{demand, Outcome, Refusal};
 use super::scheduler::{LocalAddr, Scheduler, Service, Slot, Source};
 use crate::sched::{Change, Flags, Kind};
 use crate::sys::front::Front;
-use crate::sys::quota::{Account, Taken, SOURCES};
+use crate::sys::quota::{Account, Part, Taken, SOURCES};
 use crate::sys::rcu::{self, RcuBox, RcuCell};
 use crate::sys::stats::Counts;
+use crate::sys::time::Jiffies;
 use crate::wire::uapi::{fwd, svc_flags};
 
 /// What a user says of a service besides its identity.
@@ -65,6 +67,8 @@ pub(crate) struct Entry {
     retired: Counts,
     /// The counters at their last zeroing.
     zero: Counts,
+    /// From which its scheduler takes what it remembers.
+    part: Part,
     /// Changes with the destinations and the local addresses.
     pub(crate) generation: u32,
 }
@@ -146,7 +150,7 @@ impl Pool<'_> {
 
 impl Entry {
     /// A service without destinations.
-    pub(super) fn new(service: Arc<Service>, spec: ServiceSpec) -> Self {
+    pub(super) fn new(service: Arc<Service>, spec: ServiceSpec, part: Part) -> Self {
         Self {
             service,
             spec,
@@ -156,14 +160,16 @@ impl Entry {
             locals: KVVec::new(),
             retired: Counts::default(),
             zero: Counts::default(),
+            part,
             generation: 1,
         }
     }
 
     /// The service's scheduler to begin with, which has no destination.
-    pub(super) fn empty_scheduler(spec: &ServiceSpec) -> Outcome<RcuCell<Scheduler>> {
+    pub(super) fn empty_scheduler(spec: &ServiceSpec, part: &Part) -> Outcome<RcuCell<Scheduler>> {
         let slots = Front::with_capacity(0, GFP_KERNEL_ACCOUNT)?;
-        let scheduler = Scheduler::build(spec, slots)?;
+        let cache = AddrCache::for_kind(spec.kind, part)?;
+        let scheduler = Scheduler::build(spec, slots, cache)?;
         Ok(RcuCell::new(RcuBox::new(scheduler, GFP_KERNEL_ACCOUNT)?))
     }
 
@@ -224,9 +230,11 @@ impl Entry {
         let fullnat = self.members.iter().any(Member::is_fullnat);
         demand(!(spec.is_one_packet() && fullnat), EINVAL, ANSWERED)?;
         let before = core::mem::replace(&mut self.spec, spec);
-        let published = self
-            .present()
-            .and_then(|slots| self.publish(slots, Change::Edited));
+        let change = match before.kind == spec.kind {
+            true => Change::Other,
+            false => Change::Edited,
+        };
+        let published = self.present().and_then(|slots| self.publish(slots, change));
         if published.is_err() {
             self.spec = before;
         }
@@ -349,7 +357,7 @@ impl Entry {
         self.locals.push(local, GFP_KERNEL_ACCOUNT)?;
         let done = self
             .add_ports(addr, pool.by_ref())
-            .and_then(|()| self.publish(self.listed(None)?, Change::Edited));
+            .and_then(|()| self.publish(self.listed(None)?, Change::Other));
         if done.is_err() {
             let last = self.locals.len().saturating_sub(1);
             self.remove_source(last, pool.sets);
@@ -389,7 +397,7 @@ impl Entry {
             EBUSY,
             c"FULLNAT destinations need this last local address: remove them or add another first",
         )?;
-        self.publish(self.listed(Some(index))?, Change::Edited)?;
+        self.publish(self.listed(Some(index))?, Change::Other)?;
         self.remove_source(index, sets);
         Ok(())
     }
@@ -469,9 +477,25 @@ impl Entry {
         Ok(sources)
     }
 
+    /// What the scheduler remembers, which goes with it.
+    fn cache(&self) -> Outcome<Option<Arc<AddrCache>>> {
+        let kind = self.spec.kind;
+        match rcu::read(|rcu| self.service.scheduler.get(rcu)?.cache_of(kind)) {
+            None => Ok(AddrCache::for_kind(kind, &self.part)?),
+            present => Ok(present),
+        }
+    }
+
+    /// Forgets addresses that were not in use for `expiration` seconds. Sleeps.
+    pub(super) fn tend_cache(&self, now: Jiffies, expiration: u32) {
+        if let Ok(Some(cache)) = self.cache() {
+            cache.tend(now, expiration);
+        }
+    }
+
     /// Publishes a scheduler of `slots`, which differ from the present ones by `change`.
     fn publish(&mut self, slots: Front<Slot>, change: Change) -> Outcome {
-        let mut scheduler = Scheduler::build(&self.spec, slots)?;
+        let mut scheduler = Scheduler::build(&self.spec, slots, self.cache()?)?;
         let present = &self.service.scheduler;
         let bytes = rcu::read(|rcu| {
             present.get(rcu).map_or(0, |old| {

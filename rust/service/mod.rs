@@ -5,6 +5,7 @@
 //!
 //! Every function that changes something may sleep. What it refuses, it leaves as it was.
 
+mod cache;
 mod check;
 mod counts;
 mod dest;
@@ -29,8 +30,9 @@ use self::ports::PortSets;
 use self::refusal::demand;
 use self::table::{Place, Table};
 use self::trash::Trash;
+use crate::sched::Kind;
 use crate::sys::net::Net;
-use crate::sys::quota::{Account, SERVICES};
+use crate::sys::quota::{Account, Part, REMEMBERED, SERVICES};
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::route::addr_type;
 use crate::sys::time::Jiffies;
@@ -85,6 +87,8 @@ pub(crate) struct Rules {
     pub(crate) generation: u32,
     dest_trash: Trash,
     sets: PortSets,
+    /// How many services have a scheduler that remembers addresses.
+    caches: usize,
     swept: Jiffies,
 }
 
@@ -167,7 +171,8 @@ impl Services {
         let mut rules = self.rules.lock();
         demand(self.serial(&id).is_err(), EEXIST, c"the service exists")?;
         let serial = rules.last_serial.wrapping_add(1);
-        let scheduler = Entry::empty_scheduler(&spec)?;
+        let part = Part::new(&REMEMBERED, ns.account());
+        let scheduler = Entry::empty_scheduler(&spec, &part)?;
         let service = Service {
             id,
             serial,
@@ -175,12 +180,13 @@ impl Services {
             _quota: SERVICES.take(ns.account())?,
         };
         let service = Arc::new(service, GFP_KERNEL_ACCOUNT)?;
-        let entry = Entry::new(service.clone(), spec);
+        let entry = Entry::new(service.clone(), spec, part);
         let node = RBTreeNode::new(serial, entry, GFP_KERNEL_ACCOUNT)?;
         let others = rules.entries.values().map(|entry| &entry.service);
         self.table.insert(&service, others, self.len())?;
         rules.last_serial = serial;
         rules.entries.insert(node);
+        rules.count_caches(None, Some(spec.kind));
         rules.changed();
         self.count(&id, |number| number.wrapping_add(1));
         Ok(())
@@ -214,9 +220,11 @@ impl Services {
     ) -> Outcome {
         let mut rules = self.rules.lock();
         let entry = self.entry_mut(&mut rules, id)?;
+        let before = entry.spec.kind;
         let spec = spec(&entry.spec);
         check::service(id, &spec)?;
         entry.set_spec(spec)?;
+        rules.count_caches(Some(before), Some(spec.kind));
         rules.changed();
         Ok(())
     }
@@ -377,8 +385,14 @@ impl Services {
     /// Forgets what nobody has used for a while; says whether nothing is left that will be
     /// forgotten. To be called every few seconds, or more often: it does something after
     /// [`SWEEP_INTERVAL`]. It waits for no request. Sleeps.
-    pub(crate) fn sweep(&self) -> bool {
-        let Some(idle) = self.rules.try_lock().map(|mut rules| rules.sweep()) else {
+    ///
+    /// `expiration` says for how many seconds a scheduler remembers an address.
+    pub(crate) fn sweep(&self, expiration: impl Fn(Kind) -> u32) -> bool {
+        let swept = self
+            .rules
+            .try_lock()
+            .map(|mut rules| rules.sweep(expiration));
+        let Some(idle) = swept else {
             return false;
         };
         if idle {
@@ -417,6 +431,7 @@ impl Rules {
             generation: 1,
             dest_trash: Trash::new(),
             sets: PortSets::new(),
+            caches: 0,
             swept: Jiffies::now(),
         }
     }
@@ -444,21 +459,32 @@ impl Rules {
         Ok(())
     }
 
-    /// Forgets old destinations, and says whether there are sets of ports to drop after a grace
-    /// period.
-    fn sweep(&mut self) -> bool {
+    /// Forgets old destinations and addresses, and says whether there are sets of ports to drop
+    /// after a grace period.
+    fn sweep(&mut self, expiration: impl Fn(Kind) -> u32) -> bool {
         let now = Jiffies::now();
         if now.since(self.swept) < Jiffies::seconds(SWEEP_INTERVAL) {
             return false;
         }
         self.swept = now;
         self.dest_trash.sweep(now);
+        if self.caches != 0 {
+            let entries = self.entries.values();
+            entries.for_each(|entry| entry.tend_cache(now, expiration(entry.spec.kind)));
+        }
         self.sets.find_idle()
     }
 
     /// Whether all that there is is in use.
     fn is_tidy(&self) -> bool {
-        self.dest_trash.is_empty() && self.sets.all_used()
+        self.dest_trash.is_empty() && self.sets.all_used() && self.caches == 0
+    }
+
+    /// Counts the caches of a service that comes, goes, or changes its scheduler.
+    fn count_caches(&mut self, gone: Option<Kind>, come: Option<Kind>) {
+        let count = |kind: Option<Kind>| usize::from(kind.is_some_and(Kind::has_cache));
+        let more = self.caches.saturating_add(count(come));
+        self.caches = more.saturating_sub(count(gone));
     }
 
     /// A destination for the service with number `serial`: the one that was removed lately, with
@@ -481,6 +507,7 @@ impl Rules {
     /// Takes the destinations of a service that goes into the trash.
     fn trash_dests(&mut self, entry: &mut Entry) {
         let (id, serial) = (entry.service.id, entry.service.serial);
+        self.count_caches(Some(entry.spec.kind), None);
         let trash = &mut self.dest_trash;
         entry.remove_all(&mut self.sets, |member| trash.put(id, serial, member));
     }

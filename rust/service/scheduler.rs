@@ -8,14 +8,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use super::cache::AddrCache;
 use super::dest::Dest;
 use super::entry::ServiceSpec;
 use super::id::ServiceId;
 use super::ports::{Held, PortSet};
 use super::refusal::{demand, Outcome};
 use crate::pool::turn::Turn;
-use crate::sched::{self, Candidate, Change, Flags, Key, Kind};
+use crate::sched::{self, Candidate, Change, Flags, Key, Kind, Nobody, Outside, State};
 use crate::sys::front::Front;
+use crate::sys::log;
 use crate::sys::quota::Taken;
 use crate::sys::rcu::{Rcu, RcuCell};
 
@@ -43,8 +45,34 @@ impl Service {
     }
 
     /// Chooses a destination for a new connection.
-    pub(crate) fn schedule<'a>(&'a self, rcu: &'a Rcu, key: &Key) -> Option<Pick<'a>> {
-        self.scheduler.get(rcu)?.pick(key)
+    pub(crate) fn schedule<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        key: &Key,
+        outside: &impl Outside,
+    ) -> Option<Pick<'a>> {
+        let scheduler = self.scheduler.get(rcu)?;
+        match scheduler.pick(key, outside) {
+            Ok(pick) => Some(pick),
+            Err(nobody) => {
+                self.report(scheduler.kind, nobody);
+                None
+            }
+        }
+    }
+
+    /// Says in the log, as IPVS does, that nobody takes a connection.
+    #[cold]
+    fn report(&self, kind: Kind, nobody: Nobody) {
+        let ServiceId {
+            mark,
+            proto,
+            addr,
+            port,
+        } = self.id;
+        if let Some(text) = nobody.text() {
+            log::scheduler(kind.name(), mark, proto, addr, port, text);
+        }
     }
 }
 
@@ -78,6 +106,7 @@ pub(super) struct Scheduler {
     slots: Front<Slot>,
     table: KVVec<u32>,
     cursor: AtomicU64,
+    cache: Option<Arc<AddrCache>>,
     /// Which local address is next.
     turn: Turn,
     /// Which is next to be looked at for ports that may be taken away.
@@ -86,7 +115,11 @@ pub(super) struct Scheduler {
 
 impl Scheduler {
     /// Works out the tables for `slots`.
-    pub(super) fn build(spec: &ServiceSpec, slots: Front<Slot>) -> Outcome<Self> {
+    pub(super) fn build(
+        spec: &ServiceSpec,
+        slots: Front<Slot>,
+        cache: Option<Arc<AddrCache>>,
+    ) -> Outcome<Self> {
         let kind = spec.kind;
         let len = slots.len();
         let mut table = KVVec::from_elem(0, sched::table_len(kind, len), GFP_KERNEL_ACCOUNT)?;
@@ -104,6 +137,7 @@ impl Scheduler {
             slots,
             table,
             cursor: AtomicU64::new(cursor),
+            cache,
             turn: Turn::default(),
             look: Turn::default(),
         })
@@ -114,9 +148,17 @@ impl Scheduler {
         self.slots.clone()
     }
 
+    /// What it remembers, if it is of this kind.
+    pub(super) fn cache_of(&self, kind: Kind) -> Option<Arc<AddrCache>> {
+        self.cache.clone().filter(|_| self.kind == kind)
+    }
+
     /// The bytes that become free with it, about, when `next` or nothing stands in its place.
     pub(super) fn bytes(&self, next: Option<&Self>) -> usize {
         let table = self.table.len().saturating_mul(size_of::<u32>());
+        let cache = self.cache.as_ref();
+        let ends = cache.filter(|_| next.is_none_or(|next| next.kind != self.kind));
+        let table = ends.map_or(table, |cache| cache.bytes().saturating_add(table));
         if next.is_some_and(|next| self.slots.shares(&next.slots)) {
             return table;
         }
@@ -140,11 +182,15 @@ impl Scheduler {
         self.look.follow(&old.look);
     }
 
-    fn pick(&self, key: &Key) -> Option<Pick<'_>> {
-        let (table, cursor) = (&self.table, &self.cursor);
-        let index = sched::pick(self.kind, self.flags, &self.slots, table, cursor, key)?;
-        let slot = self.slots.get(index)?;
-        Some(Pick {
+    fn pick(&self, key: &Key, outside: &impl Outside) -> Result<Pick<'_>, Nobody> {
+        let state = State {
+            table: &self.table,
+            cursor: &self.cursor,
+            cache: &self.cache,
+        };
+        let index = sched::pick(self.kind, self.flags, &self.slots, state, key, outside)?;
+        let slot = self.slots.get(index).ok_or(Nobody::Left)?;
+        Ok(Pick {
             dest: &slot.dest,
             sources: &slot.sources,
             one_packet: self.one_packet,

@@ -8,6 +8,7 @@ pub(crate) mod hook;
 pub(crate) mod host;
 pub(crate) mod index;
 pub(crate) mod lock;
+pub(crate) mod log;
 pub(crate) mod net;
 pub(crate) mod netdev;
 pub(crate) mod netns;

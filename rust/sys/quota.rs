@@ -32,7 +32,7 @@ pub(crate) struct Quota {
 }
 
 /// How many quotas there are.
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// A user with namespaces of his own.
 struct User {
@@ -158,6 +158,8 @@ pub(crate) static DESTS: Quota = Quota::new(18, 2);
 pub(crate) static SETS: Quota = Quota::new(22, 3);
 /// Local addresses of services, and each once more for every destination.
 pub(crate) static SOURCES: Quota = Quota::new(16, 4);
+/// Destinations that schedulers remember for an address, of about 128 bytes.
+pub(crate) static REMEMBERED: Quota = Quota::new(16, 5);
 
 impl Quota {
     const fn new(shift: u32, kind: usize) -> Self {
@@ -211,6 +213,7 @@ impl Drop for Taken {
 }
 
 /// A namespace's part in a quota that is counted in the way of packets.
+#[derive(Clone)]
 pub(crate) struct Part {
     /// Nothing is counted for the machine's own namespaces.
     of: Option<(&'static Quota, Arc<User>)>,

@@ -4,7 +4,9 @@
 mod cursors;
 mod hashed;
 mod least;
+mod locality;
 mod ports;
 mod rr;
 mod steps;
+mod twos;
 mod wrr;
