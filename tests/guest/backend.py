@@ -156,7 +156,8 @@ class Ipvs(Backend):
     tool = "/usr/sbin/ipvsadm"
     sysctls = "net/ipv4/vs"
     features = frozenset({"ipvs"})
-    modules = ["ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_sh", "ip_vs_dh", "ip_vs_mh"]
+    modules = [f"ip_vs_{name}" for name in (
+        "rr", "wrr", "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "twos", "lblc", "lblcr")]
 
     def load(self):
         """Load the module and the schedulers that cases use."""

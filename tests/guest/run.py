@@ -21,6 +21,7 @@ import suite  # noqa: E402
 from backend import Ipvs, Rlvs  # noqa: E402
 from context import Context  # noqa: E402
 from faulty import Faults, available  # noqa: E402
+from kmsg import Log  # noqa: E402
 from lab import Lab  # noqa: E402
 from servers import Servers  # noqa: E402
 
@@ -106,23 +107,12 @@ class Console:
         with open(SPLATS, encoding="ascii") as file:
             lines = [line.rstrip("\n") for line in file if not line.startswith("#")]
         self.splat = re.compile("|".join(lines))
-        self.log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
-        os.lseek(self.log, 0, os.SEEK_END)
+        self.log = Log()
 
     def check(self):
         """Fail on a splat among the new lines."""
-        found = [line for line in self.lines() if self.splat.search(line)]
+        found = [line for line in self.log.lines() if self.splat.search(line)]
         suite.check(not found, f"the kernel complained: {found[:3]}")
-
-    def lines(self):
-        """What the kernel has said since the last time."""
-        while True:
-            try:
-                yield os.read(self.log, 8192).decode(errors="replace").partition(";")[2].strip()
-            except BlockingIOError:
-                return
-            except BrokenPipeError:
-                continue
 
 
 def run_case(case, lab, backend, servers, console):

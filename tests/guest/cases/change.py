@@ -101,7 +101,7 @@ def remove_service(t, family, early):
 def scheduler(t, family):
     """Another scheduler takes over with the destinations as they are."""
     vport, _ = two_servers(t, family, "tcp")
-    for name in ("wlc", "sh", "mh", "wrr", "lc", "rr"):
+    for name in ("wlc", "sh", "mh", "wrr", "lc", "sed", "nq", "fo", "twos", "lblc", "lblcr", "rr"):
         t.backend.restore("-E" + t.service(family, "tcp", vport, "-s", name)[2:])
         got = set(names(t, family, "tcp", vport, 2))
         check(got <= {"rs1", "rs2"}, f"servers with {name}: {got}")
@@ -122,7 +122,7 @@ def under_load(t, method, family):
     service = "-E" + t.service(family, "udp", vport, "-s")[2:]
     for _ in range(10):
         t.backend.restore(f"{edit} {chance.randrange(5)}", extra, f"{service} {chance.choice(('rr', 'wrr', FALLBACK))}",
-                          f"{edit} 0", f"{service} {chance.choice(('lc', 'wlc', 'wrr'))}",
+                          f"{edit} 0", f"{service} {chance.choice(('lc', 'wlc', 'wrr', 'sed', 'twos', 'lblc', 'lblcr'))}",
                           "-d" + extra[2:extra.index(" -w")].replace(" -m", "").replace(" --fullnat", ""))
         before = askers.answered
         until(lambda: askers.answered > before + 1 or askers.failures, "answers between changes")

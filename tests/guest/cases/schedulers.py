@@ -4,11 +4,14 @@
 import functools
 import ipaddress
 import operator
+import time
 
 import wire
+from context import join
 from flow import Ends
+from kmsg import Log
 from lab import phantom_client, phantom_server
-from suite import FAMILIES, between, case, check, equal, poll
+from suite import FAMILIES, between, case, check, equal, poll, until
 
 SERVERS = 3
 
@@ -27,6 +30,10 @@ class Pool(Ends):
         line = self.t.target(self.family, self.proto, self.vport, "nat", phantom_server(self.family, number),
                              self.rport, *(("-w", str(weight)) if weight is not None else ()))
         return command + (line[2:] if weight is not None else line[2:].replace(" -m", ""))
+
+    def edit(self, *weights):
+        """Give the servers these weights."""
+        self.t.backend.restore(*(self.line("-e", n, weight) for n, weight in enumerate(weights, 1)))
 
     def pick(self, clients, lost=0):
         """Open a flow from each client, all from new ports; the server that got each, None for the `lost` ones."""
@@ -157,3 +164,176 @@ def disruption(t):
     check(3 not in after, "the removed server got a connection")
     t.backend.restore(pool.line("-a", 3, 1))
     equal(pool.pick(clients), before, "servers after the server came back")
+
+
+def delay(busy, weights, server):
+    """What sed compares: when a server would be done with another connection."""
+    return (busy[server] + 1) / weights[server]
+
+
+def quickest(name, weights, number):
+    """Who gets each of so many connections that stay, by sed and nq: the newest server comes first."""
+    busy, order = dict.fromkeys(weights, 0), []
+    for _ in range(number):
+        idle = [server for server in weights if not busy[server]]
+        server = idle[0] if idle and name == "nq" else min(weights, key=lambda n: delay(busy, weights, n))
+        busy[server] += 1
+        order.append(server)
+    return order
+
+
+@case("scheduler.{name}.{family}", name=("sed", "nq"), family=FAMILIES)
+def shortest(t, name, family):
+    """To whom will be done first; with nq to an idle one before."""
+    pool = Pool(t, family, [name], [1, 2, 4], proto="tcp")
+    equal(pool.pick([1] * 21), quickest(name, {3: 4, 2: 2, 1: 1}, 21), "servers")
+
+
+@case("scheduler.fo.{family}", family=FAMILIES)
+def failover(t, family):
+    """All to the heaviest, and to the next when that is drained."""
+    pool = Pool(t, family, ["fo"], [2, 9, 9])
+    equal(pool.pick([1] * 8), [3] * 8, "servers")
+    pool.edit(2, 9, 0)
+    equal(pool.pick([1] * 8), [2] * 8, "servers without the newest")
+    pool.edit(2, 1, 0)
+    equal(pool.pick([1] * 8), [1] * 8, "servers when another is the heaviest")
+
+
+@case("scheduler.ovf.{family}", family=FAMILIES)
+def overflow(t, family):
+    """The heaviest until it has more active connections than its weight, then the next; then nobody."""
+    pool = Pool(t, family, ["ovf"], [1, 2, 3], proto="tcp")
+    equal(pool.pick([1] * 12, lost=3), [3] * 4 + [2] * 3 + [1] * 2 + [None] * 3, "servers")
+
+
+@case("scheduler.twos.{family}", family=FAMILIES)
+def two_choices(t, family):
+    """The less loaded of two, who are drawn by weight: about even, and nobody without a weight."""
+    pool = Pool(t, family, ["twos"], [20, 20, 0])
+    first, second, drained = count(pool.pick([1] * 80))
+    equal(drained, 0, "connections of the drained one")
+    equal(first + second, 80, "connections")
+    between(first, 28, 52, "connections of a server")
+    pool = Pool(t, family, ["twos"], [10, 30, 0])
+    between(count(pool.pick([1] * 80))[0], 8, 32, "connections of the lighter one")
+
+
+# Whom the connections to one address go to, with weights of 2, each staying.
+REMEMBERED = {"lblc": [3] * 3 + [2] * 3 + [1] * 6, "lblcr": [3] * 3 + [2] * 3 + [1] * 4 + [2, 3]}
+
+
+@case("scheduler.{name}.{family}", name=("lblc", "lblcr"), family=FAMILIES)
+def locality(t, name, family):
+    """An address keeps its server, or servers, until all have more than their weight and another less than half."""
+    pool = Pool(t, family, [name], [2, 2, 2], proto="tcp")
+    equal(pool.pick([1] * 12), REMEMBERED[name], "servers")
+    pool.edit(0, 2, 2)
+    check(1 not in pool.pick([1] * 4), "the drained server got a connection")
+    if name == "lblc":
+        pool.edit(2, 2, 2)
+        check(1 not in pool.pick([1] * 4), "the address went back to the drained server")
+
+
+@case("scheduler.removed.{name}", name=("lblc", "lblcr"))
+def removed(t, name):
+    """The address goes back to a server that was removed and is added again; not so after another scheduler."""
+    pool = Pool(t, 4, [name], [9, 9, 9])
+    equal(pool.pick([1] * 3), [3] * 3, "servers")
+    pool.t.backend.restore(pool.line("-d", 3))
+    pool.t.backend.restore(pool.line("-a", 3, 9))
+    equal(pool.pick([1] * 3), [3] * 3, "servers after it came back")
+    service = "-E" + t.service(4, "udp", pool.vport, "-s")[2:]
+    t.backend.restore(f"{service} rr", f"{service} {name}")
+    equal(pool.pick([1] * 2), [2] * 2, "servers with nothing remembered")
+
+
+@case("scheduler.expiration.{kept}", kept=(True, False))
+def expiration(t, kept):
+    """When a set of lblcr has not changed for the time that is set, it loses its most loaded server."""
+    pool = Pool(t, 4, ["lblcr"], [2, 2, 2], proto="tcp")
+    equal(pool.pick([1] * 4), [3, 3, 3, 2], "servers")
+    equal(t.backend.sysctl("lblcr_expiration"), "86400", "default")
+    equal(t.backend.sysctl("lblc_expiration"), "86400", "default")
+    if not kept:
+        t.sysctl("lblcr_expiration", 0)
+    time.sleep(0.05)  # The set must be some ticks old.
+    equal(pool.pick([1]), [2], "server of the fifth")
+    pool.edit(2, 2, 100)
+    equal(pool.pick([1]), [3 if kept else 2], "server when the most loaded has become the least loaded")
+
+
+@case("scheduler.none.{family}", family=FAMILIES)
+def nobody(t, family):
+    """A service without a scheduler refuses what is new, keeps what is known, and can get a scheduler."""
+    pool = Pool(t, family, ["rr"], [1, 1, 1])
+    known = pool.flow()
+    known.ends.rip = phantom_server(family, 3)
+    known.send(b"known")
+    service = "-E" + t.service(family, "udp", pool.vport, "-s")[2:]
+    t.backend.restore(f"{service} none")
+    known.send(b"goes on")
+    pool.near.drop()
+    equal(pool.pick([2, 3], lost=2), [None] * 2, "servers")
+    until(lambda: pool.near.select(lambda ip: ip.target == phantom_client(family, 3) and wire.is_error(ip)),
+          "an error for the client")
+    check(f" {join(pool.vip, pool.vport)} none" in t.backend.run("-L", "-n").stdout, "not listed")
+    check(f"{join(pool.vip, pool.vport)} -s none" in t.backend.save(), "not saved")
+    saved = t.backend.save()
+    t.backend.clear()
+    t.backend.run("-R", text=saved)
+    equal(t.backend.save(), saved, "saved again")
+    t.backend.restore(f"{service} fo")
+    equal(pool.pick([2, 3]), [3, 3], "servers with a scheduler")
+
+
+def set_limit(cost, burst):
+    """How often the kernel's log takes what packets cause: so many in so many seconds."""
+    for name, number in (("cost", cost), ("burst", burst)):
+        with open(f"/proc/sys/net/core/message_{name}", "w", encoding="ascii") as file:
+            file.write(f"{number}\n")
+
+
+@case("scheduler.log.{family}", family=FAMILIES)
+def log(t, family):
+    """Who has nobody says so in the log, as IPVS words it; none and, about an unknown address, lblcr do not."""
+    set_limit(0, 10)
+    t.defer(set_limit, 5, 10)
+    log, wanted = Log(), []
+    t.defer(log.close)
+    for name in ("none", "lblcr", "rr", "wrr", "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "twos", "lblc"):
+        pool = Pool(t, family, [name], [0, 0, 0])
+        pool.pick([1], lost=1)
+        if name not in ("none", "lblcr"):
+            wanted.append(f"IPVS: {name}: UDP {join(pool.vip, pool.vport)} - no destination available")
+    pool = Pool(t, family, ["wrr"], [1, 1, 1], proto="tcp")
+    t.backend.restore(*(pool.line("-e", n, 1) + " -x 1" for n in range(1, 4)))
+    pool.pick([1] * 4, lost=1)
+    wanted.append(f"IPVS: wrr: TCP {join(pool.vip, pool.vport)} - no destination available: "
+                  "all destinations are overloaded")
+    got = []
+
+    def arrived():
+        got.extend(line for line in log.lines() if "no destination" in line)
+        return len(got) >= len(wanted)
+
+    poll(arrived)
+    equal(got, wanted, "lines in the log")
+
+
+@case("scheduler.log_rate")
+def log_rate(t):
+    """The log takes no more of it than the kernel's rate for packets allows."""
+    pool, other, log = Pool(t, 4, ["rr"], [0]), Pool(t, 4, ["rr"], [1]), Log()
+    t.defer(log.close)
+    t.defer(set_limit, 5, 10)
+
+    def lines(cost, burst):
+        set_limit(cost, burst)
+        pool.pick([1] * 20, lost=20)
+        # What comes behind them has arrived: so have they.
+        equal(other.pick([1]), [1], "server of another service")
+        return sum("no destination" in line for line in log.lines())
+
+    between(lines(3600, 3), 0, 3, "lines at 3 an hour")
+    equal(lines(0, 3), 20, "lines without a limit")

@@ -19,7 +19,9 @@ def mixed(t):
     """Services of all kinds, as -S writes them."""
     lines = []
     for number, (scheduler, flags) in enumerate((("rr", ""), ("wlc", ""), ("sh", " -b sh-fallback,sh-port"),
-                                                 ("mh", " -b mh-port"), ("wrr", ""), ("lc", ""))):
+                                                 ("mh", " -b mh-port"), ("wrr", ""), ("lc", ""), ("sed", ""),
+                                                 ("nq", ""), ("fo", ""), ("ovf", ""), ("twos", ""), ("lblc", ""),
+                                                 ("lblcr", ""), ("none", ""))):
         for family in FAMILIES:
             vip = join(ADDRESS["vip"][family], 700 + number)
             kind = "-t" if number % 2 else "-u"
@@ -75,7 +77,8 @@ def from_ipvs(t, method, family):
     equal(second.ask(50_000, 50_000).name, "rs1", "server")
 
 
-@case("tool.largest_weight.{scheduler}", scheduler=("rr", "wrr", "lc", "wlc", "sh", "dh", "mh"), needs=("rlvs",))
+@case("tool.largest_weight.{scheduler}", needs=("rlvs",), scheduler=(
+    "rr", "wrr", "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "twos", "lblc", "lblcr"))
 def largest_weight(t, scheduler):
     """Weights up to 2^31 - 1 are taken, listed and used, by every scheduler and both families."""
     for family in FAMILIES:
