@@ -144,7 +144,8 @@ pub struct ServiceArgs {
     /// With -f: packets of IPv6
     #[arg(short = '6', long)]
     pub ipv6: bool,
-    /// Scheduler: rr, wrr, lc, wlc, sh, dh or mh; wlc if none is given
+    /// Scheduler: rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, fo, ovf, mh, twos or none; wlc if
+    /// it is left out
     #[arg(short = 's', long, value_name = "SCHEDULER")]
     pub scheduler: Option<String>,
     /// With -A and -E: the scheduler's flags, of sh-fallback,sh-port or mh-fallback,mh-port or
