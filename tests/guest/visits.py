@@ -68,7 +68,7 @@ class Visit:
 
     def end(self, fate=None, error=None):
         """Close it."""
-        self.error = error and f"{error} after {time.monotonic() - self.begin:.1f} s"
+        self.error = error and f"{error} after {time.monotonic() - self.begin:.1f} s, asked {self.asked} times"
         self.fate = fate or ("broken" if self.open else "failed")
         self.sock.close()
 
