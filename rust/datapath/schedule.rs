@@ -76,14 +76,16 @@ fn begin<A: Family>(
 #[cold]
 fn once<A: Family>(
     director: &Director,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
     context: &Context<A>,
     pick: &Pick<'_>,
 ) -> Verdict {
     let link = packet.link(A::V6);
     let Some(flow) = make_flow(director, packet.rcu(), context, pick, link) else {
-        return refuse(packet, &director.drops.nomem);
+        return refuse(packet, &director.drops.ports);
     };
+    // Another service's flow may have its rewritten addresses, and earns nothing by it.
+    packet.forget_origin(A::V6);
     flow.dest.stats.connection();
     known::request(&director.flows, packet, &flow, context)
 }

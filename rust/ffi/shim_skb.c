@@ -69,6 +69,15 @@ void rlvs_skb_origin(struct sk_buff *skb, bool v6, struct rlvs_origin *origin)
 	origin->mark = skb->mark;
 }
 
+/* Forgets where the packet came in, so that nobody may follow it. */
+void rlvs_skb_forget(struct sk_buff *skb, bool v6)
+{
+	if (v6)
+		IP6CB(skb)->iif = 0;
+	else
+		IPCB(skb)->iif = 0;
+}
+
 /*
  * The interface that answers to the packet must go back to, if addresses do not
  * tell: its sender's address is one of that link, or the link belongs to a VRF.

@@ -87,7 +87,7 @@ impl<A: Family> FlowTable<A> {
         worst: &mut Worst<'a, A>,
     ) -> bool {
         match self.0.find(rcu, key) {
-            Some((flow, Side::Second)) => worst.offer(flow),
+            Some((flow, Side::Second)) if flow.is_fullnat() => worst.offer(flow),
             _ => false,
         }
     }

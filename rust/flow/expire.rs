@@ -30,8 +30,9 @@ impl<A: Family> FlowTable<A> {
         &'a self,
         timeouts: &Timeouts,
         rcu: &'a Rcu,
-        flow: Flow<A>,
+        mut flow: Flow<A>,
     ) -> Result<&'a Flow<A>, Refused> {
+        flow.start();
         // The first packet moves the state on at once, if there is another, and so the end.
         let span = match proto::has_states(flow.proto) {
             true => NOTED,

@@ -46,7 +46,7 @@ const COUNT: u8 = 0x0f;
 const BELIEVED: u8 = 8;
 /// Seconds after which connection tracking sees a packet of each side again.
 const SHOW: u32 = 5;
-/// The state of a flow that has left the table: nothing changes it any more.
+/// The state of a flow that is not in the table, not yet or not any more: nothing changes it.
 const ENDED: u8 = u8::MAX;
 
 /// What a flow is looked up by.
@@ -64,7 +64,7 @@ pub(crate) struct Key<A> {
 /// the real server's answer. With the index's link an IPv4 flow fills one cache line, an IPv6
 /// flow two, of which the second has all that its end needs.
 ///
-/// As long as it has not ended it counts at its destination.
+/// It counts at its destination from when it is about to be known until it ends.
 #[repr(C)]
 pub(crate) struct Flow<A: Family> {
     /// Client to virtual service.
@@ -188,13 +188,12 @@ impl<A: Family> Flow<A> {
         method: u8,
         extra: Option<KBox<Extra>>,
     ) -> Self {
-        dest.bind();
         Self {
             request: key.tuple,
             reply,
             proto: key.proto,
             method,
-            state: AtomicU8::new(proto::FIRST),
+            state: AtomicU8::new(ENDED),
             seen: AtomicU8::new(0),
             stamp: AtomicU32::new(Jiffies::now().0),
             ways: Default::default(),
@@ -202,6 +201,12 @@ impl<A: Family> Flow<A> {
             extra,
             kept: A::Kept::default(),
         }
+    }
+
+    /// It is about to be known: from now on it counts at its destination.
+    fn start(&mut self) {
+        self.dest.bind();
+        *self.state.get_mut() = proto::FIRST;
     }
 
     /// Whether addresses are rewritten, so that replies come back through here.

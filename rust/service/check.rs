@@ -6,9 +6,9 @@ use core::net::IpAddr;
 use kernel::prelude::*;
 
 use super::dest::DestSpec;
-use super::entry::ServiceSpec;
 use super::id::{DestId, ServiceId};
 use super::refusal::{demand, refuse, Outcome};
+use super::spec::ServiceSpec;
 use crate::proto;
 use crate::sys::host;
 use crate::sys::net::Net;

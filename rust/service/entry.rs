@@ -18,39 +18,14 @@ use super::id::DestId;
 use super::ports::{PortKey, PortSet, PortSets};
 use super::refusal::{demand, Outcome, Refusal};
 use super::scheduler::{LocalAddr, Scheduler, Service, Slot, Source};
-use crate::sched::{Change, Flags, Kind};
+use super::spec::ServiceSpec;
+use crate::sched::Change;
 use crate::sys::front::Front;
 use crate::sys::quota::{Account, Part, Taken, SOURCES};
 use crate::sys::rcu::{self, RcuBox, RcuCell};
 use crate::sys::stats::Counts;
 use crate::sys::time::Jiffies;
-use crate::wire::uapi::{fwd, svc_flags};
-
-/// What a user says of a service besides its identity.
-#[derive(Clone, Copy)]
-pub(crate) struct ServiceSpec {
-    pub(crate) kind: Kind,
-    /// Some of `wire::uapi::svc_flags`.
-    pub(crate) flags: u32,
-    /// Seconds of persistence; only kept.
-    pub(crate) timeout: u32,
-    /// The granularity of persistence, as it came; only kept.
-    pub(crate) netmask: [u8; 4],
-}
-
-impl ServiceSpec {
-    pub(super) fn sched_flags(&self) -> Flags {
-        Flags {
-            fallback: self.flags & svc_flags::FALLBACK != 0,
-            port: self.flags & svc_flags::PORT != 0,
-        }
-    }
-
-    /// Whether each datagram is scheduled by itself, and none remembered.
-    pub(super) fn is_one_packet(&self) -> bool {
-        self.flags & svc_flags::ONEPACKET != 0
-    }
-}
+use crate::wire::uapi::fwd;
 
 /// A service with all that belongs to it.
 pub(crate) struct Entry {

@@ -14,6 +14,7 @@ mod id;
 mod ports;
 mod refusal;
 mod scheduler;
+mod spec;
 mod table;
 mod trash;
 mod tree;
@@ -38,11 +39,12 @@ use crate::sys::route::addr_type;
 use crate::sys::time::Jiffies;
 
 pub(crate) use self::dest::{Dest, DestSpec};
-pub(crate) use self::entry::{Entry, Member, ServiceSpec};
+pub(crate) use self::entry::{Entry, Member};
 pub(crate) use self::id::{DestId, ServiceId};
 pub(crate) use self::ports::{Held, PortSet};
 pub(crate) use self::refusal::{Outcome, Refusal};
 pub(crate) use self::scheduler::{Local, LocalAddr, Pick, Service};
+pub(crate) use self::spec::ServiceSpec;
 
 /// The network namespace that services are in, as far as they need it.
 pub(crate) trait Namespace {

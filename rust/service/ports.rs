@@ -20,6 +20,7 @@ use crate::pool::ports::{words, Ports};
 use crate::proto;
 use crate::sys::lock::BhLock;
 use crate::sys::quota::{Account, Taken, SETS};
+use crate::sys::rcu;
 
 /// What a set of ports is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,9 +178,12 @@ impl PortSets {
             return Ok(share.set.clone());
         }
         if self.conflicts(&key) {
+            self.tidy();
+        }
+        if self.conflicts(&key) {
             return refuse(
                 EBUSY,
-                c"another service uses this real server with this local address for other ports or protocols: give one of them a local address of its own",
+                c"another service, or a connection of one that is gone, uses this real server with this local address for other ports or protocols: use another local address",
             );
         }
         let quota = SETS.take(account)?;
@@ -229,6 +233,14 @@ impl PortSets {
     /// Whether somebody configures with each of them.
     pub(super) fn all_used(&self) -> bool {
         self.0.values().all(|share| share.users != 0)
+    }
+
+    /// Drops what nobody uses, at once. Sleeps.
+    fn tidy(&mut self) {
+        if self.find_idle() {
+            rcu::synchronize();
+            self.drop_idle();
+        }
     }
 
     /// Looks for sets that can go after a grace period; says whether there are any.

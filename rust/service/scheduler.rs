@@ -10,10 +10,10 @@ use kernel::sync::Arc;
 
 use super::cache::AddrCache;
 use super::dest::Dest;
-use super::entry::ServiceSpec;
 use super::id::ServiceId;
 use super::ports::{Held, PortSet};
 use super::refusal::{demand, Outcome};
+use super::spec::ServiceSpec;
 use crate::pool::turn::Turn;
 use crate::sched::{self, Candidate, Change, Flags, Key, Kind, Nobody, Outside, State};
 use crate::sys::front::Front;

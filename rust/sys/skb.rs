@@ -299,6 +299,12 @@ impl<'a> Packet<'a> {
         origin
     }
 
+    /// Forgets where it came in: it decides for no other.
+    pub(crate) fn forget_origin(&mut self, v6: bool) {
+        // SAFETY: Valid and ours by the invariant, and with an IP header of that family.
+        unsafe { ffi::rlvs_skb_forget(self.raw(), v6) };
+    }
+
     /// The interface that answers to it must go back to, if addresses do not tell; or 0.
     pub(crate) fn link(&self, v6: bool) -> u32 {
         // SAFETY: Valid by the invariant, and with an IP header of that family.

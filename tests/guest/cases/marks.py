@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Services by firewall mark, and one-packet scheduling."""
 
+import wire
 from context import FORWARD, join
+from flow import Ends
 from lab import ADDRESS
-from rules import filter_rules
+from rules import filter_rules, wall
 from suite import EARLY, FAMILIES, PROTOCOLS, HANG, case, check, equal, raises
 
 METHODS = ("nat", "dr", "tun", "fullnat")
@@ -100,6 +102,18 @@ def elsewhere(t, method, family, early):
         equal(client.ask(size, size).name, "rs1", "who answers")
 
 
+@case("marks.moved.{family}", needs=("fullnat",), family=FAMILIES)
+def moved(t, family):
+    """A FULLNAT service that nobody has used becomes one by mark, and back, in one go."""
+    vip, rip = (join(ADDRESS[name][family], 80) for name in ("vip", "rs3"))
+    lip = ADDRESS["lip1"][family]
+    by_port = [f"-A -t {vip} -s rr", f"-P -t {vip} -z {lip}", f"-a -t {vip} -r {rip} --fullnat"]
+    by_mark = [f"-A {named(family)} -s rr", f"-P {named(family)} -z {lip}", f"-a {named(family)} -r {rip} --fullnat"]
+    t.backend.restore(*by_port)
+    t.backend.restore(f"-D -t {vip}", *by_mark)
+    t.backend.restore(f"-D {named(family)}", *by_port)
+
+
 @case("marks.listed")
 def listed(t):
     """Listing and saved rules name the mark as ipvsadm does, and can be read back."""
@@ -135,8 +149,8 @@ def ops(t, by, method, family):
     equal(set(names), set(hosts), "all servers")
     equal([c for c in t.backend.connections() if c.virtual == join(ADDRESS["vip"][family], port)], [], "connections")
     equal([row[2:] for row in t.backend.destinations().values()], [(0, 0)] * 2, "active and inactive connections")
-    lines = t.backend.run("-L", "-n", "--stats", "--exact").stdout.splitlines()
-    counts = [int(line.split()[2]) for line in lines if line.split()[0] == "->" and line.split()[2].isdigit()]
+    rows = [line.split() for line in t.backend.run("-L", "-n", "--stats", "--exact").stdout.splitlines()]
+    counts = [int(row[2]) for row in rows if len(row) == 7 and row[0] == "->"]
     equal(counts, [3, 3], "connections counted at each server")
 
 
@@ -158,6 +172,25 @@ def edited(t, family):
     t.backend.restore(f"-E {service} -s rr")
     kept = t.client(family, "udp", port)
     equal(len({kept.ask_until_answered().name for _ in range(4)}), 1, "servers of a socket after it was turned off")
+
+
+@case("ops.earns_nothing.{family}", needs=("rlvs",), family=FAMILIES)
+def earns_nothing(t, family):
+    """A datagram that looks, rewritten, like one of another service's flow does not let that flow past a new rule."""
+    ends = Ends(t, "nat", family, "udp")
+    flow, other = ends.flow().open(), t.port()
+    service = f"-u {join(ends.vip, other)}"
+    t.backend.restore(f"-A {service} -s rr -o", f"-a {service} -r {join(ends.rip, ends.rport)} -m")
+    wall(t, {"input": f"udp dport {ends.vport} drop", "postrouting": "counter"})
+    t.backend.run("--recheck")
+    for number in range(3):
+        payload = b"by the other %d" % number
+        flow.begin()
+        ends.up.send(wire.udp(flow.client, flow.sport, ends.vip, other, payload=payload))
+        check(flow.arrived(payload), f"{payload!r} did not arrive")
+    flow.begin()
+    ends.up.send(flow.request(b"past the rule"))
+    check(not flow.arrived(b"past the rule", bound=0.3), "a request went past the rule")
 
 
 @case("ops.refused", needs=("rlvs",))

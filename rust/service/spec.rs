@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a user says of a service.
+
+use crate::sched::{Flags, Kind};
+use crate::wire::uapi::svc_flags;
+
+/// What a user says of a service besides its identity.
+#[derive(Clone, Copy)]
+pub(crate) struct ServiceSpec {
+    pub(crate) kind: Kind,
+    /// Some of `wire::uapi::svc_flags`.
+    pub(crate) flags: u32,
+    /// Seconds of persistence; only kept.
+    pub(crate) timeout: u32,
+    /// The granularity of persistence, as it came; only kept.
+    pub(crate) netmask: [u8; 4],
+}
+
+impl ServiceSpec {
+    pub(super) fn sched_flags(&self) -> Flags {
+        Flags {
+            fallback: self.flags & svc_flags::FALLBACK != 0,
+            port: self.flags & svc_flags::PORT != 0,
+        }
+    }
+
+    /// Whether each datagram is scheduled by itself, and none remembered.
+    pub(super) fn is_one_packet(&self) -> bool {
+        self.flags & svc_flags::ONEPACKET != 0
+    }
+}
