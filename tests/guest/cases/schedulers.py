@@ -335,5 +335,6 @@ def log_rate(t):
         equal(other.pick([1]), [1], "server of another service")
         return sum("no destination" in line for line in log.lines())
 
-    between(lines(3600, 3), 0, 3, "lines at 3 an hour")
+    # The kernel may have some left of the ten that it allowed before.
+    between(lines(3600, 3), 0, 10, "lines at 3 an hour")
     equal(lines(0, 3), 20, "lines without a limit")
