@@ -6,19 +6,22 @@
 # APPEND   more words for the stock kernel's command line in `make test`, such as preempt=full
 # FLAVOUR  rt: the distribution's real-time kernel instead of its usual one, for `make test`, `run`, `shell`
 # CASE     a pattern: measure only the cases that match, such as 'hot/nat'
+# N, SEED  how many scenarios `make oracle` draws, and from which seed
 # KREL     the kernel that `make install` installs for
 KDIR ?=
 T ?=
 FLAVOUR ?=
+N ?= 200
+SEED ?= 1
 KREL ?= $(shell uname -r)
 
 # What is made for another flavour ends in its name.
 export FLAVOUR
-debug bench: override FLAVOUR :=
+debug bench oracle: override FLAVOUR :=
 SUFFIX := $(addprefix -,$(FLAVOUR))
 
 .DEFAULT_GOAL := all
-.PHONY: help setup all module tool run shell test check debug install clean bench
+.PHONY: help setup all module tool run shell test check debug install clean bench oracle oracle-teeth
 
 help:
 	@echo 'make              build build/rlvs.ko and build/rlvsadm for the stock Debian 13 backports kernel'
@@ -28,6 +31,8 @@ help:
 	@echo '                  make test FLAVOUR=rt T=PATTERN: the same on the real-time kernel, which is got when asked for'
 	@echo 'make check        formatting, lints, warnings, house rules'
 	@echo 'make debug        all guest tests in a User-Mode Linux kernel that checks locks, RCU and memory; make debug T=PATTERN'
+	@echo 'make oracle       the same rules and packets through IPVS and rlvs, all that shows compared; make oracle N=2000 SEED=1'
+	@echo 'make oracle-teeth plant faults in rlvs, each of which the oracle must find'
 	@echo 'make setup        get what all of these need, once; make setup REFRESH=1: newest kernel, anew'
 	@echo 'make install      build and install for the running kernel of this machine, if it has Rust'
 	@echo 'make KDIR=PATH    build build/rlvs.ko on this machine against any prepared kernel tree'
@@ -92,3 +97,9 @@ debug: tool
 
 bench: tool
 	@bench/bench.sh $(if $(CASE),'$(CASE)')
+
+oracle: tool
+	@tests/oracle/oracle.sh --seed '$(SEED)' --count '$(N)'
+
+oracle-teeth: tool
+	@tests/oracle/teeth.sh

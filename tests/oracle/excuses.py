@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What rlvs does otherwise than IPVS on purpose: each an exact matcher, with what both sides must have.
+
+The list in docs/differences.md says the same to people. Each excuse has a kept scenario of its name, in kept/, that needs it.
+"""
+
+import re
+
+import compare
+import wire
+from scenario import join
+
+EXCUSES = []
+
+
+class Excuse:
+    """A matcher; `ends`: behind it the two are in different states, and the scenario is over."""
+
+    def __init__(self, function, ends):
+        self.name = function.__name__.replace("_", "-")
+        self.about, self.covers, self.ends = function.__doc__, function, ends
+
+
+def excuse(ends=False):
+    """Register a function of (difference, play)."""
+
+    def register(function):
+        EXCUSES.append(Excuse(function, ends))
+        return function
+    return register
+
+
+def pairs(found):
+    """The pairs of frames that differ, where both sides sent as many; otherwise none."""
+    if found.kind != "frames" or len(found.ipvs) != len(found.rlvs):
+        return []
+    return [(left, right) for left, right in zip(found.ipvs, found.rlvs) if left != right]
+
+
+def every(items, holds):
+    """Whether there are some and it holds for all."""
+    return bool(items) and all(holds(*item) for item in items)
+
+
+def blank(frame, *places):
+    """A frame with the two bytes at some places zeroed."""
+    data = bytearray(frame)
+    for at in places:
+        data[at:at + 2] = b"\0\0"
+    return bytes(data)
+
+
+@excuse()
+def udp_without_checksum(found, _play):
+    """A UDP packet without a checksum stays without one; IPVS's NAT gives it one."""
+
+    def holds(left, right):
+        one, other = wire.Ip(left[14:]), wire.Ip(right[14:])
+        at = 14 + other.header + 6
+        return (other.proto == wire.UDP and right[at:at + 2] == b"\0\0" and one.fault() is None
+                and blank(left, at) == right)
+    return every(pairs(found), holds)
+
+
+def quoted(frame):
+    """(places of the checksums of ICMP and of the quoted packet, error, quoted packet) of an ICMP error."""
+    ip = wire.Ip(frame[14:])
+    if ip.proto not in (wire.ICMP, wire.ICMP6) or not wire.is_error(ip):
+        return None
+    inner = ip.inner
+    at = 14 + ip.header
+    places = [at + 2, at + 8 + inner.header + wire.CHECK_AT[inner.proto]] if inner.proto in (wire.TCP, wire.UDP) else [at + 2]
+    return places, ip, inner
+
+
+@excuse()
+def quoted_checksum(found, _play):
+    """UDP and TCP checksums in packets quoted by ICMP errors are translated too, as far as they are quoted."""
+
+    def holds(left, right):
+        one, other = quoted(left), quoted(right)
+        if not one or not other or len(one[0]) != 2 or blank(left, *one[0]) != blank(right, *one[0]):
+            return False
+        at = one[0][1]
+        if not quoted(found.sent[0][1]):
+            # The director's own error about a request that it translated: here the client gets its own checksum back.
+            own = wire.Ip(found.sent[0][1][14:])
+            check = own.header + wire.CHECK_AT[own.proto]
+            return right[at:at + 2] == own.raw[check:check + 2]
+        came = [quoted(frame) for _, frame in found.sent]
+        sent = [frame[places[0][1]:places[0][1] + 2] for (_, frame), places in zip(found.sent, came) if places]
+        # IPVS leaves it as it was quoted; here it fits the addresses and ports that stand beside it.
+        return left[at:at + 2] in sent and same_sum(right[at:at + 2], fitting(found.sent[0][1], right))
+    return every(pairs(found), holds)
+
+
+def same_sum(one, other):
+    """Whether two checksums are the same number: 0 and 0xffff are."""
+    return one == other or {one, other} == {b"\0\0", b"\xff\xff"}
+
+
+def fitting(before, after):
+    """The quoted checksum that belongs to the quoted addresses and ports of `after`, given how it was in `before`."""
+    (places, ip, inner), (_, ip2, inner2) = quoted(before), quoted(after)
+    old = before[places[1]:places[1] + 2]
+    total = 0xFFFF - int.from_bytes(old, "big")
+    if inner.proto == wire.UDP and old == b"\0\0":
+        return old
+    for packet, sign in ((inner, -1), (inner2, 1)):
+        words = wire.binary(packet.source) + wire.binary(packet.target) + packet.l4[:4]
+        total += sign * wire.total(words)
+    value = 0xFFFF - (total % 0xFFFF)
+    return (value if value else 0xFFFF if inner.proto == wire.UDP else value).to_bytes(2, "big")
+
+
+@excuse()
+def saved_thresholds(found, _play):
+    """rlvsadm saves thresholds (-x, -y), ipvsadm does not."""
+    if found.kind != "text" or found.where != "-S -n":
+        return False
+    # The order of families is families-sorted's affair.
+    stripped = [re.sub(r" -[xy] \d+", "", line) for line in found.rlvs]
+    return stripped != found.rlvs and sorted(stripped) == sorted(found.ipvs)
+
+
+# States whose time-out can be set, by their place in `--set`.
+SETTABLE = {"ESTABLISHED": 0, "FIN_WAIT": 1, "UDP": 2}
+
+
+@excuse()
+def timeouts_at_once(found, play):
+    """A change of time-outs counts at once for connections that exist; in IPVS each takes it over with its next packet."""
+    if found.kind != "conns" or len(play.timeouts) < 2 or len(found.ipvs) != len(found.rlvs):
+        return False
+
+    def holds(left, right):
+        place = SETTABLE.get(left.state)
+        if place is None or (left.state, left.client, left.service, left.dest) != (right.state, right.client, right.service,
+                                                                                   right.dest):
+            return False
+        now = play.timeouts[-1][place]
+        return any(right.expires - left.expires == now - earlier[place] for earlier in play.timeouts[:-1])
+    return every(list(zip(found.ipvs, found.rlvs)), holds)
+
+
+@excuse(ends=True)
+def timeouts_at_once_and_over(found, play):
+    """As timeouts-at-once, where one of both times is up: the connection is there on one side only."""
+    if found.kind != "conns" or len(play.timeouts) < 2:
+        return False
+    alone = [conn for conn in found.ipvs + found.rlvs]
+    return bool(alone) and all(conn.state in SETTABLE for conn in alone)
+
+
+# What an ICMP error becomes that a tunnel's outer packet met: too large, or not there.
+TOO_BIG = {4: (3, 4), 6: (2, 0)}
+UNREACHABLE = {4: (3, 1), 6: (1, 3)}
+OUTER, LEAST = {4: 20, 6: 40}, {4: 68, 6: 1280}
+
+
+@excuse(ends=True)
+def tunnel_errors(found, _play):
+    """ICMPv6 errors about tunnelled packets, and those about IPv6 in IPv4, reach the client; IPVS handles IPv4 in IPv4 only."""
+    if found.kind != "frames" or found.where != "front" or found.ipvs or len(found.rlvs) != 1 or len(found.sent) != 1:
+        return False
+    came, sent = wire.Ip(found.sent[0][1][14:]), wire.Ip(found.rlvs[0][14:])
+    if not wire.is_error(came) or came.inner.proto not in (wire.IPIP, wire.IPV6_IN_IP) or not wire.is_error(sent):
+        return False
+    outer, inner = came.inner, came.inner.inner
+    if (outer.version, inner.version) == (4, 4) or (sent.target, sent.inner.tuple()) != (inner.source, inner.tuple()):
+        return False
+    if came.icmp != TOO_BIG[outer.version]:
+        return sent.icmp == UNREACHABLE[inner.version]
+    return sent.icmp == TOO_BIG[inner.version] and sent.icmp_mtu == max(came.icmp_mtu - OUTER[outer.version], LEAST[inner.version])
+
+
+@excuse(ends=True)
+def same_addresses_twice(found, play):
+    """A connection that would give a real server two connections with the same four addresses and ports is refused while the
+    other is not over. IPVS lets both in and mixes up the answers."""
+    if found.kind != "frames" or found.where != "back" or found.rlvs or len(found.ipvs) != 1:
+        return False
+    ip = wire.Ip(found.ipvs[0][14:])
+    ours = [conn for conn in play.sides[1].conns() if (conn.client, conn.dest) == (join(ip.source, ip.sport), join(ip.target, ip.dport))]
+    return any(conn.state not in ("TIME_WAIT", "CLOSE") for conn in ours)
+
+
+@excuse()
+def quoted_ttl(found, _play):
+    """An error about a packet that is too large for the way quotes it as it came; IPVS has taken one from its TTL by then."""
+
+    def holds(left, right):
+        one, other = quoted(left), quoted(right)
+        if not one or not other or one[2].ttl != other[2].ttl - 1:
+            return False
+        ip = one[1]
+        inner = 14 + ip.header + 8
+        places = [one[0][0]] + ([inner + 8, inner + 10] if ip.version == 4 else [inner + 6])
+        # In IPv6 the byte beside the hop limit is the protocol, in IPv4 it stands behind the TTL.
+        return blank(left, *places) == blank(right, *places) and one[2].proto == other[2].proto
+    return every(pairs(found), holds)
+
+
+@excuse()
+def families_sorted(found, _play):
+    """rlvsadm lists a service's IPv4 destinations before its IPv6 ones; ipvsadm compares their first 32 bits."""
+    if found.kind != "text" or sorted(found.ipvs) != sorted(found.rlvs):
+        return False
+    return any("-> [" in line or "-r [" in line for line in found.ipvs) and any("-> 1" in line or "-r 1" in line for line in found.ipvs)
+
+
+@excuse(ends=True)
+def hooks_stay(found, play):
+    """Connections whose family has no service any more get no packets through; IPVS takes its hooks away with the last service,
+    and the host answers for itself."""
+    if found.kind != "frames" or not found.ipvs or not found.sent:
+        return False
+    family = wire.Ip(found.sent[0][1][14:]).version
+    lines = play.sides[1].services()
+    came = wire.Ip(found.sent[0][1][14:])
+    for frame in found.ipvs:
+        ip = wire.Ip(frame[14:])
+        # The host's own answer to a client, or a real server's packet that is passed on as it is.
+        if not (ip.source in compare.OURS and not found.rlvs or ip.tuple() == came.tuple()):
+            return False
+    return not any(("[" in line.split()[1]) == (family == 6) for line in lines)

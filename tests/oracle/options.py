@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The one table of what is drawn: of services, destinations, packets, errors, edits and settings, and how often.
+
+What rlvs learns is added here as a line, and what is random about it to compare.py; draw.py need not change for an option that
+is words for the tools or a field of a packet.
+"""
+
+from dataclasses import dataclass
+
+
+def always(_about):
+    """For everything."""
+    return True
+
+
+@dataclass(frozen=True)
+class Option:
+    """Something that is drawn with a chance, where it makes sense: one of some values, as words or as a field."""
+
+    name: str
+    chance: float
+    values: tuple
+    word: str = ""
+    when: object = always
+
+    def labels(self):
+        """How each value is called in the tally."""
+        return [f"{self.name} {value}".strip() for value in self.values]
+
+
+def scheduler_is(*names):
+    """For services of these schedulers."""
+    return lambda service: service.words.get("-s") in names
+
+
+def tcp(about):
+    """For TCP only."""
+    return about.proto == "tcp"
+
+
+def udp(about):
+    """For UDP only."""
+    return about.proto == "udp"
+
+
+def family_is(number):
+    """For one family."""
+    return lambda about: about.family == number
+
+
+def both(*conditions):
+    """Where all hold."""
+    return lambda about: all(condition(about) for condition in conditions)
+
+
+# Of a service: words for -A and -E. Persistence, one-packet scheduling and more schedulers go here.
+SERVICE = (
+    Option("scheduler", 1, ("rr", "wrr", "lc", "wlc", "sh", "dh", "mh"), "-s"),
+    Option("flags", 0.6, ("sh-fallback", "sh-port", "sh-fallback,sh-port"), "-b", scheduler_is("sh")),
+    Option("flags", 0.6, ("mh-fallback", "mh-port", "mh-fallback,mh-port"), "-b", scheduler_is("mh")),
+)
+
+# Of a destination: words for -a and -e. The method has no word of its own in front.
+DESTINATION = (
+    Option("method", 1, ("-m", "-m", "-m", "-g", "-i")),
+    Option("weight", 0.6, ("0", "1", "2", "3", "10", "65535"), "-w"),
+    Option("upper", 0.12, ("1", "2", "3"), "-x"),
+    Option("lower", 0.5, ("0", "1"), "-y", lambda dest: "-x" in dest.words),
+)
+
+# Where a destination is: on the inner link, behind a router there, or on the director itself.
+PLACE = Option("place", 1, ("near", "near", "near", "near", "near", "far", "here"))
+
+# Of a packet, as frames.py takes them.
+PACKET = (
+    Option("ttl", 0.04, ("1", "2", "255")),
+    Option("tos", 0.04, ("8", "46", "184", "3")),
+    Option("df", 0.10, ("0",), when=family_is(4)),
+    Option("csum", 0.03, ("bad",)),
+    Option("csum", 0.03, ("0",), when=both(udp, family_is(4))),
+    Option("ipcsum", 0.01, ("bad",), when=family_is(4)),
+    Option("ipopt", 0.02, ("nop", "rr", "ts", "ra"), when=family_is(4)),
+    Option("ext", 0.03, ("hop", "dst", "route"), when=family_is(6)),
+    Option("doff", 0.01, ("0", "4", "6", "15"), when=tcp),
+    Option("iplen", 0.01, ("8", "20")),
+    Option("ulen", 0.01, ("-4", "4", "-8"), when=udp),
+    # A TCP header that is not whole is dropped here; IPVS takes it where the ports are there (open/short-header.txt).
+    Option("cut", 0.02, ("20",)),
+    Option("frag", 0.05, ("8", "24", "256")),
+    Option("mac", 0.01, ("other", "all")),
+    Option("seq", 0.03, ("1", "-1", "1000000")),
+)
+# Only of packets in fragments.
+PARTS = Option("parts", 0.5, ("reverse", "first", "last", "twice"))
+SIZE = Option("size", 1, ("0", "1", "7", "100", "512", "1300", "1432", "1460", "1472", "2000", "8000"))
+SIZES = (20, 8, 8, 30, 10, 8, 3, 2, 2, 1, 1)
+
+# Of an ICMP error.
+ERROR = {
+    4: Option("error", 1, ("3/0", "3/1", "3/2", "3/3", "3/4", "3/13", "4/0", "5/1", "11/0", "11/1", "12/0")),
+    6: Option("error6", 1, ("1/0", "1/1", "1/3", "1/4", "2/0", "3/0", "3/1", "4/0", "4/1", "100/0")),
+}
+ERROR_ODD = (
+    Option("mtu", 0.3, ("1400", "1280", "576", "68", "0", "9000")),
+    Option("quote", 0.5, ("20", "28", "36", "40", "48", "56", "68")),
+    Option("bad", 0.1, ("csum", "quoted")),
+    Option("ttl", 0.05, ("1", "255")),
+    Option("from", 0.4, ("router",)),
+)
+
+# Seconds: about the ends of all time-outs, and more than all of them.
+WAIT = Option("wait", 1, ("1", "2", "5", "9", "12", "28", "32", "57", "63", "115", "125", "290", "310", "880", "1000", "86400"))
+WAITS = (12, 8, 8, 8, 8, 4, 4, 8, 8, 6, 6, 4, 4, 3, 3, 0.2)
+
+# What a flow does in its life: draw.py has a function for each.
+LIFE = {
+    "tcp": Option("life tcp", 1, ("whole", "reset", "half", "silent", "wild", "resend", "reuse", "deaf")),
+    "udp": Option("life udp", 1, ("talk", "oneway", "wild")),
+}
+LIVES = {"tcp": (8, 3, 3, 3, 3, 3, 2, 2), "udp": (6, 3, 2)}
+
+# How often answers of DR and TUN come through the director all the same. IPVS notes and counts them, rlvs does not yet:
+# see open/. Nor may such a destination be on the director itself, whose answers come by.
+PASSING = 0
+
+# Edits under traffic: edits.py has a function for each.
+EDIT = Option("edit", 1, ("weight", "quiesce", "thresholds", "method", "add", "remove", "readd", "scheduler", "flags", "delete",
+                          "recreate", "timeouts", "zero", "clear", "wrong"))
+EDITS = (6, 4, 2, 1, 4, 4, 3, 3, 1, 1, 1, 2, 1, 0.3, 1)
+
+SETTING = Option("set", 1, ("early 0", "early 1", "mtu 1400", "mtu 1280", "mtu 1500"))
+EARLY = Option("early", 1, ("on", "off", "switched"))
+
+# What every run must have drawn.
+DRAWN = (*SERVICE, *DESTINATION, PLACE, *PACKET, PARTS, SIZE, *ERROR.values(), *ERROR_ODD, WAIT, *LIFE.values(), EDIT, SETTING, EARLY)
+# What every run must have seen: states of connections, and packets by the way that they took in rlvs.
+SEEN = (*(f"state TCP {name}" for name in ("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT", "CLOSE", "CLOSE_WAIT")),
+        "state UDP UDP", *(f"way {name}" for name in ("early", "syn", "unmarked", "path", "size", "ttl", "form")))
