@@ -18,6 +18,7 @@ mod hash;
 mod packet;
 mod pool;
 mod proto;
+mod rates;
 mod sched;
 mod service;
 mod sys;

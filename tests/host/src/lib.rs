@@ -20,6 +20,8 @@ mod packet;
 mod pool;
 #[path = "../../../rust/proto/mod.rs"]
 mod proto;
+#[path = "../../../rust/rates/mod.rs"]
+mod rates;
 #[path = "../../../rust/sched/mod.rs"]
 mod sched;
 #[path = "../../../rust/wire/mod.rs"]

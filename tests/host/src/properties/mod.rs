@@ -6,6 +6,7 @@ mod hashed;
 mod least;
 mod locality;
 mod ports;
+mod rates;
 mod rr;
 mod steps;
 mod twos;
