@@ -12,6 +12,8 @@ use crate::sys::random;
 use crate::sys::sysctl::{Bound, Published, Reading, Value, Values};
 use crate::sys::time::{Jiffies, HZ};
 
+/// The largest number of those that IPVS takes as they are.
+const MOST: u32 = i32::MAX as u32;
 /// The most connections that can be asked for.
 const MAX_CONNS: u32 = 1 << 30;
 
@@ -22,8 +24,9 @@ const LPORT_MIN: usize = 2;
 const LPORT_MAX: usize = 3;
 const LBLC_EXPIRATION: usize = 4;
 const LBLCR_EXPIRATION: usize = 5;
+const RUN_ESTIMATION: usize = 6;
 /// How many there are.
-const SETTINGS: usize = 6;
+const SETTINGS: usize = 7;
 
 /// Seconds for which lblc and lblcr remember an address: a day.
 const EXPIRATION: u32 = 24 * 60 * 60;
@@ -39,8 +42,9 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The defaults of a namespace; `changed` follows when somebody writes `early`.
-    pub(crate) fn new(net: Net, changed: fn(&Net)) -> Result<Self> {
+    /// The defaults of a namespace; `changed` follows when somebody writes `early`, `estimate`
+    /// when it is `run_estimation`.
+    pub(crate) fn new(net: Net, changed: fn(&Net), estimate: fn(&Net)) -> Result<Self> {
         let conn_max = default_conn_max();
         // Whoever only rules a container does not rule the machine's memory.
         let conn_limit = if host::owns(net) { MAX_CONNS } else { conn_max };
@@ -56,6 +60,8 @@ impl Config {
             ),
             expiration(c"lblc_expiration"),
             expiration(c"lblcr_expiration"),
+            // As in IPVS anything but 0 is yes.
+            Value::new(c"run_estimation", 1, Bound::At(0), Bound::At(MOST)).watched(net, estimate),
         ]);
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
@@ -82,6 +88,11 @@ impl Config {
     pub(crate) fn lports(&self) -> (u16, u16) {
         let port = |index| u16::try_from(self.values.get(index)).unwrap_or(u16::MAX);
         (port(LPORT_MIN), port(LPORT_MAX))
+    }
+
+    /// Whether rates are worked out.
+    pub(crate) fn run_estimation(&self) -> bool {
+        self.values.get(RUN_ESTIMATION) != 0
     }
 
     /// For how many seconds a scheduler remembers an address.

@@ -207,6 +207,13 @@ fn recheck(net: &Net) {
     }
 }
 
+/// What follows when somebody writes `run_estimation`.
+fn estimate(net: &Net) {
+    if let Some(director) = netns::get::<Director>(net) {
+        director.wake_worker();
+    }
+}
+
 /// `conns`: the number of connections.
 struct Conns;
 
@@ -220,7 +227,7 @@ impl Reading for Conns {
 
 impl PerNet for Director {
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
-        let config = Config::new(net, recheck)?;
+        let config = Config::new(net, recheck, estimate)?;
         let sysctls = config.publish(net)?;
         let account = Account::new(net)?;
         let flows = Flows::new(net, &account)?;
@@ -269,7 +276,7 @@ impl Departures for Director {
 
 impl Job for Director {
     /// Fits the tables to their load and clears away what is over, four times a second while
-    /// there are flows, once with large tables. It waits for no lock that a request holds.
+    /// there are flows, once with large tables; and takes the samples for rates. It waits for no lock that a request holds.
     fn run(&self) -> Option<Jiffies> {
         self.hurried.store(false, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
@@ -277,13 +284,17 @@ impl Job for Director {
         let left = self.flows.tend(all);
         self.open_gate();
         let tidy = self.services.sweep(|kind| self.config.expiration(kind));
+        let (on, idle) = (self.config.run_estimation(), self.conns() == 0);
+        let rates = self.services.estimate(on, idle, self.interval());
         let rest = self.flows.rest();
-        if left || !rest {
+        let wanted = if left || !rest {
             rcu::read(|rcu| self.flows.ways.sweep(rcu));
-            return Some(self.interval());
-        }
-        // Nobody needs the ways, and nobody would look after them.
-        self.flows.ways.clear();
-        (!tidy).then_some(Jiffies::seconds(SWEEP_INTERVAL))
+            Some(self.interval())
+        } else {
+            // Nobody needs the ways, and nobody would look after them.
+            self.flows.ways.clear();
+            (!tidy).then_some(Jiffies::seconds(SWEEP_INTERVAL))
+        };
+        Iterator::chain(wanted.into_iter(), rates).min()
     }
 }

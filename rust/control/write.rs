@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use crate::director::Director;
 use crate::flow::list::FlowView;
 use crate::proto::Timeouts;
+use crate::rates::Row;
 use crate::sched::Candidate;
 use crate::service::{Entry, LocalAddr, Member};
 use crate::sys::genl::Message;
@@ -38,7 +39,12 @@ pub(super) fn service(message: &mut Message<'_>, entry: &Entry) -> Result {
         m.bytes(svc::FLAGS, &flags(entry.spec.flags))?;
         m.u32(svc::TIMEOUT, entry.spec.timeout)?;
         m.bytes(svc::NETMASK, &entry.spec.netmask)?;
-        counters(m, &entry.counts(), svc::STATS, svc::STATS64)
+        counters(
+            m,
+            &entry.counts(),
+            entry.rates(),
+            [svc::STATS, svc::STATS64],
+        )
     })
 }
 
@@ -66,12 +72,18 @@ pub(super) fn member(message: &mut Message<'_>, member: &Member) -> Result {
         m.u32(dest::INACT_CONNS, total.saturating_sub(active))?;
         m.u32(dest::PERSIST_CONNS, 0)?;
         m.u16(dest::ADDR_FAMILY, family(target.addr))?;
-        counters(m, &member.counts(), dest::STATS, dest::STATS64)
+        counters(
+            m,
+            &member.counts(),
+            member.rates(),
+            [dest::STATS, dest::STATS64],
+        )
     })
 }
 
-/// Counters twice, as IPVS has them. Rates are not measured: they are 0.
-fn counters(m: &mut Message<'_>, counts: &Counts, short: u16, long: u16) -> Result {
+/// Counters and rates twice, as IPVS has them.
+fn counters(m: &mut Message<'_>, counts: &Counts, rates: Row, [short, long]: [u16; 2]) -> Result {
+    let mut rates = RATES.into_iter().zip(rates);
     let packets = [
         (stats::CONNS, counts.conns),
         (stats::INPKTS, counts.inpkts),
@@ -89,13 +101,17 @@ fn counters(m: &mut Message<'_>, counts: &Counts, short: u16, long: u16) -> Resu
         for (kind, count) in bytes {
             m.u64(kind, count)?;
         }
-        RATES.iter().try_for_each(|&kind| m.u32(kind, 0))
+        for (kind, rate) in rates.clone() {
+            // CAST: as above.
+            m.u32(kind, rate as u32)?;
+        }
+        Ok(())
     })?;
     m.nest(long, |m| {
         for (kind, count) in Iterator::chain(packets.into_iter(), bytes) {
             m.u64(kind, count)?;
         }
-        RATES.iter().try_for_each(|&kind| m.u64(kind, 0))
+        rates.try_for_each(|(kind, rate)| m.u64(kind, rate))
     })
 }
 

@@ -2,6 +2,7 @@
 
 //! Arithmetic with sums of counters. They only grow, and wrap around after 2^64.
 
+use crate::rates::Row;
 use crate::sys::stats::{Counts, Stats};
 
 /// What `stats` says now.
@@ -19,6 +20,17 @@ pub(super) fn plus(a: Counts, b: Counts) -> Counts {
 /// What `a` has more than the earlier `b`.
 pub(super) fn minus(a: Counts, b: Counts) -> Counts {
     merge(a, b, u64::wrapping_sub)
+}
+
+/// The counters in a row.
+pub(super) fn row(counts: Counts) -> Row {
+    [
+        counts.conns,
+        counts.inpkts,
+        counts.outpkts,
+        counts.inbytes,
+        counts.outbytes,
+    ]
 }
 
 fn merge(a: Counts, b: Counts, f: impl Fn(u64, u64) -> u64) -> Counts {

@@ -15,10 +15,12 @@ use super::cache::AddrCache;
 use super::counts::{minus, plus, read};
 use super::dest::{Dest, DestSpec};
 use super::id::DestId;
+use super::meter::{Meter, Sampling, Sum};
 use super::ports::{PortKey, PortSet, PortSets};
 use super::refusal::{demand, Outcome, Refusal};
 use super::scheduler::{LocalAddr, Scheduler, Service, Slot, Source};
 use super::spec::ServiceSpec;
+use crate::rates::{Rates, Row};
 use crate::sched::Change;
 use crate::sys::front::Front;
 use crate::sys::quota::{Account, Part, Taken, SOURCES};
@@ -42,6 +44,8 @@ pub(crate) struct Entry {
     retired: Counts,
     /// The counters at their last zeroing.
     zero: Counts,
+    /// How much its destinations count a second.
+    sum: Sum,
     /// From which its scheduler takes what it remembers.
     part: Part,
     /// Changes with the destinations and the local addresses.
@@ -59,25 +63,34 @@ pub(crate) struct Member {
     pub(super) zero: Counts,
     /// The counters when it joined the service.
     joined: Counts,
+    /// How much they count a second.
+    pub(super) meter: Meter,
 }
 
 impl Member {
     /// A destination that joins a service, with the counters' state at their last zeroing if it
     /// has been there before.
-    pub(super) fn new(dest: Arc<Dest>, zero: Option<Counts>) -> Self {
+    pub(super) fn new(dest: Arc<Dest>, before: Option<(Counts, Rates)>) -> Self {
         let joined = read(&dest.stats);
+        let (zero, rates) = before.unwrap_or((joined, Rates::default()));
         Self {
             dest,
             serial: 0,
             ports: KVVec::new(),
-            zero: zero.unwrap_or(joined),
+            zero,
             joined,
+            meter: Meter::new(joined, rates),
         }
     }
 
     /// Its counters since they were zeroed.
     pub(crate) fn counts(&self) -> Counts {
         minus(read(&self.dest.stats), self.zero)
+    }
+
+    /// How much they count a second.
+    pub(crate) fn rates(&self) -> Row {
+        self.meter.rates.shown()
     }
 
     fn is_fullnat(&self) -> bool {
@@ -135,6 +148,7 @@ impl Entry {
             locals: KVVec::new(),
             retired: Counts::default(),
             zero: Counts::default(),
+            sum: Sum::default(),
             part,
             generation: 1,
         }
@@ -174,6 +188,27 @@ impl Entry {
         minus(self.total(), self.zero)
     }
 
+    /// How much they count a second.
+    pub(crate) fn rates(&self) -> Row {
+        self.sum.rates.shown()
+    }
+
+    /// Takes samples of its counters, of the destinations from serial number `first` on, as far
+    /// as `sampling` goes. Says where to go on, if that is not all.
+    pub(super) fn sample(&mut self, first: u64, sampling: &mut Sampling) -> Option<u64> {
+        let first = self.members.partition_point(|m| m.serial < first);
+        for member in self.members.iter_mut().skip(first) {
+            if sampling.is_over() {
+                return Some(member.serial);
+            }
+            let counts = read(&member.dest.stats);
+            let came = sampling.dest(&mut member.meter, counts);
+            self.sum.add(came);
+        }
+        sampling.service(&mut self.sum);
+        None
+    }
+
     /// All that its destinations counted for it, present and past.
     fn total(&self) -> Counts {
         self.members.iter().fold(self.retired, |sum, member| {
@@ -184,8 +219,10 @@ impl Entry {
     /// Lets all counters start at zero.
     pub(super) fn zero(&mut self) {
         self.zero = self.total();
+        self.sum = Sum::default();
         for member in self.members.iter_mut() {
             member.zero = read(&member.dest.stats);
+            member.meter = Meter::new(member.zero, Rates::default());
         }
     }
 
@@ -313,8 +350,9 @@ impl Entry {
     }
 
     fn retire(&mut self, member: &Member, sets: &mut PortSets) {
-        let counted = minus(read(&member.dest.stats), member.joined);
-        self.retired = plus(self.retired, counted);
+        let counts = read(&member.dest.stats);
+        self.retired = plus(self.retired, minus(counts, member.joined));
+        self.sum.add(member.meter.since(counts));
         release(sets, &member.ports);
         member.dest.leave();
     }

@@ -10,7 +10,9 @@ mod check;
 mod counts;
 mod dest;
 mod entry;
+mod estimate;
 mod id;
+mod meter;
 mod ports;
 mod refusal;
 mod scheduler;
@@ -27,6 +29,7 @@ use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::{Arc, Mutex};
 
 use self::entry::{Pool, NO_DEST};
+use self::estimate::Round;
 use self::ports::PortSets;
 use self::refusal::demand;
 use self::table::{Place, Table};
@@ -92,6 +95,7 @@ pub(crate) struct Rules {
     /// How many services have a scheduler that remembers addresses.
     caches: usize,
     swept: Jiffies,
+    round: Round,
 }
 
 impl Services {
@@ -301,6 +305,8 @@ impl Services {
         let (entry, pool) = self.parts(&mut rules, ns, service)?;
         entry.add(member, spec, pool)?;
         rules.dest_trash.remove(*service, id);
+        // It may have come back with its rates.
+        rules.round.look();
         Ok(())
     }
 
@@ -435,11 +441,13 @@ impl Rules {
             sets: PortSets::new(),
             caches: 0,
             swept: Jiffies::now(),
+            round: Round::new(),
         }
     }
 
     fn changed(&mut self) {
         self.generation = self.generation.wrapping_add(1).max(1);
+        self.round.look();
     }
 
     /// The service with this serial number, unless it is gone.
@@ -499,8 +507,9 @@ impl Rules {
         id: DestId,
     ) -> Outcome<Member> {
         if let Some(trashed) = self.dest_trash.get(*service, id) {
-            let zero = (trashed.owner == serial).then_some(trashed.zero);
-            return Ok(Member::new(trashed.dest.clone(), zero));
+            let mine = trashed.owner == serial;
+            let before = mine.then_some((trashed.zero, trashed.rates));
+            return Ok(Member::new(trashed.dest.clone(), before));
         }
         let dest = Arc::new(Dest::new(account, id)?, GFP_KERNEL_ACCOUNT)?;
         Ok(Member::new(dest, None))

@@ -12,6 +12,7 @@ use super::dest::Dest;
 use super::entry::Member;
 use super::id::{DestId, ServiceId};
 use super::tree::retain;
+use crate::rates::Rates;
 use crate::sched::Candidate;
 use crate::sys::stats::Counts;
 use crate::sys::time::Jiffies;
@@ -29,6 +30,8 @@ pub(super) struct Trashed {
     pub(super) owner: u64,
     /// The counters at their last zeroing.
     pub(super) zero: Counts,
+    /// How much they counted a second when it was removed; as in IPVS, that goes on from there.
+    pub(super) rates: Rates,
     /// Since when it was seen without connections.
     idle: Option<Jiffies>,
 }
@@ -57,6 +60,7 @@ impl Trash {
             dest: member.dest,
             owner,
             zero: member.zero,
+            rates: member.meter.rates,
             idle: None,
         };
         if let Ok(node) = RBTreeNode::new(key, trashed, GFP_KERNEL_ACCOUNT) {
