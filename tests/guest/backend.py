@@ -13,7 +13,7 @@ HOST = "director"
 
 
 class Counters:
-    """A line of `-L --stats --exact`: connections, packets in and out, bytes in and out."""
+    """A line of `-L --stats --exact`: connections, packets in and out, bytes in and out; or of `--rate`, a second."""
 
     def __init__(self, numbers):
         self.conns, self.inpkts, self.outpkts, self.inbytes, self.outbytes = numbers
@@ -65,10 +65,10 @@ class Backend:
         """The whole configuration as text."""
         return self.run("-S", "-n").stdout
 
-    def counters(self):
+    def counters(self, view="--stats"):
         """{(proto, "address:port") of a service: (its Counters, {"address:port": Counters of a destination})}."""
         found, current = {}, None
-        for line in self.run("-L", "-n", "--stats", "--exact").stdout.splitlines():
+        for line in self.run("-L", "-n", view, "--exact").stdout.splitlines():
             fields = line.split()
             if len(fields) == 7 and fields[0] in ("TCP", "UDP"):
                 current = {}

@@ -93,6 +93,8 @@ def rest(t, family, proto):
         t.backend.run("--set", "0", "0", "1")
         t.defer(t.backend.run, "--set", "900", "120", "300")
     until(lambda: t.backend.live() == 0, "the connection's end", 13 + SLACK)
+    # Rates take a minute or two until nothing is left of them.
+    t.backend.run("-Z")
     rested(t)
     if proto == "udp":
         ends.flow(2).send(b"again")
@@ -194,6 +196,7 @@ def no_table(t, family):
         poll(lambda: False, 2)
         equal(info(t)["size"], 2048, "buckets without memory for fewer")
     until(lambda: info(t)["size"] == 1024, "a smaller table", SLACK)
+    t.backend.run("-Z")
     rested(t)
 
 
