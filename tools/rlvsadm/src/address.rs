@@ -35,12 +35,17 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// An endpoint as a listing shows it: numeric, or with its names.
-pub fn label(endpoint: Endpoint, protocol: Proto, numeric: bool, names: &dyn Names) -> String {
+/// An endpoint as a listing shows it: numeric, or with its names. Without a protocol ports have none.
+pub fn label(
+    endpoint: Endpoint,
+    protocol: impl Into<Option<Proto>>,
+    numeric: bool,
+    names: &dyn Names,
+) -> String {
     if numeric {
         return endpoint.to_string();
     }
-    let (host, port) = names.names(endpoint.socket(), protocol);
+    let (host, port) = names.names(endpoint.socket(), protocol.into());
     match endpoint.address {
         IpAddr::V4(_) => format!("{host}:{port}"),
         IpAddr::V6(_) => format!("[{host}]:{port}"),
@@ -95,11 +100,19 @@ impl ServiceId {
         }
     }
 
-    /// The protocol by which its ports have names.
+    /// The protocol by which names of its servers' ports are read.
     pub fn protocol(&self) -> Proto {
         match self {
             ServiceId::At { protocol, .. } => *protocol,
             ServiceId::Mark { .. } => Proto::Tcp,
+        }
+    }
+
+    /// The protocol by which its servers' ports are shown with names: as in ipvsadm those of a mark are not.
+    pub fn shown_protocol(&self) -> Option<Proto> {
+        match self {
+            ServiceId::At { protocol, .. } => Some(*protocol),
+            ServiceId::Mark { .. } => None,
         }
     }
 

@@ -142,7 +142,7 @@ pub struct ServiceArgs {
     )]
     pub fwmark_service: Option<u32>,
     /// With -f: packets of IPv6
-    #[arg(short = '6', long)]
+    #[arg(short = '6', long, overrides_with = "ipv6")]
     pub ipv6: bool,
     /// Scheduler: rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, fo, ovf, mh, twos or none; wlc if
     /// it is left out
@@ -243,6 +243,9 @@ pub struct ListArgs {
     /// The servers' persistent connections
     #[arg(long)]
     pub persistent_conn: bool,
+    /// How packets to the servers are wrapped
+    #[arg(long)]
+    pub tun_info: bool,
     /// Numbers in full
     #[arg(short = 'X', long)]
     pub exact: bool,
@@ -250,7 +253,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub nosort: bool,
     /// Does nothing; sorted is the default
-    #[arg(long)]
+    #[arg(long, overrides_with = "sort")]
     pub sort: bool,
     /// As JSON
     #[arg(short = 'j', long)]
@@ -273,7 +276,6 @@ const UNSUPPORTED: &[(&str, Option<char>, Values)] = &[
     ("tun-nocsum", None, Values::None),
     ("tun-csum", None, Values::None),
     ("tun-remcsum", None, Values::None),
-    ("tun-info", None, Values::None),
     ("start-daemon", None, Values::One),
     ("stop-daemon", None, Values::One),
     ("daemon", None, Values::None),
@@ -294,7 +296,7 @@ fn unsupported((long, short, values): &'static (&str, Option<char>, Values)) -> 
 }
 
 /// All options, also those that are refused.
-fn grammar() -> Command {
+pub(crate) fn grammar() -> Command {
     Args::command().args(UNSUPPORTED.iter().map(unsupported))
 }
 
@@ -450,7 +452,6 @@ mod tests {
             ("--sctp-service 10.0.0.1:80", "--sctp-service"),
             ("--tun-port 6080", "--tun-port"),
             ("--tun-csum", "--tun-csum"),
-            ("--tun-info", "--tun-info"),
             ("--start-daemon master", "--start-daemon"),
             ("--stop-daemon backup", "--stop-daemon"),
             ("--daemon", "--daemon"),

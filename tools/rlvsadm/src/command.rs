@@ -131,6 +131,7 @@ pub enum View {
     Rate,
     Thresholds,
     Persistent,
+    Tunnel,
 }
 
 /// Whether a command goes with a service.
@@ -192,9 +193,9 @@ const LIST_OPTIONS: &[&str] = &[
     "rate",
     "thresholds",
     "persistent_conn",
+    "tun_info",
     "exact",
     "nosort",
-    "sort",
     "json",
 ];
 
@@ -288,7 +289,9 @@ impl Form {
     }
 
     fn allows(&self, field: &str) -> bool {
+        // As in ipvsadm `--sort` does nothing anywhere.
         field == self.command
+            || field == "sort"
             || self.required.contains(&field)
             || self.optional.contains(&field)
             || (self.service != Need::Never && (SERVICE.contains(&field) || field == "ipv6"))
@@ -513,6 +516,7 @@ impl Reader<'_> {
             args if args.rate => View::Rate,
             args if args.thresholds => View::Thresholds,
             args if args.persistent_conn => View::Persistent,
+            args if args.tun_info => View::Tunnel,
             _ => View::Plain,
         };
         Format {

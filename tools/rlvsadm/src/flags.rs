@@ -23,9 +23,10 @@ fn of(scheduler: &str) -> &'static [(&'static str, u32)] {
     }
 }
 
-/// Reads a comma-separated list of flags for `scheduler`.
+/// Reads a comma-separated list of flags for `scheduler`. As in ipvsadm nothing between two commas is no flag.
 pub fn parse(list: &str, scheduler: &str) -> Result<u32, Usage> {
     list.split(',')
+        .filter(|flag| !flag.is_empty())
         .map(|flag| parse_one(flag, scheduler))
         .try_fold(0, |bits, flag| Ok(bits | flag?))
 }
@@ -79,7 +80,8 @@ mod tests {
         assert_eq!(foreign, "the scheduler flag `sh-port' is not one of mh's");
         let unknown = parse("sh-port,bogus", "sh").unwrap_err().to_string();
         assert!(unknown.starts_with("`bogus' is no scheduler flag"));
-        assert!(parse("", "sh").is_err());
+        assert_eq!(parse("", "sh"), Ok(0));
+        assert_eq!(parse(",sh-port,,", "sh"), Ok(PORT));
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub trait Names {
     /// The number of a port.
     fn port(&self, service: &str, protocol: Proto) -> Option<u16>;
 
-    /// The names of host and port, each as a number if it has no name.
-    fn names(&self, socket: SocketAddr, protocol: Proto) -> (String, String);
+    /// The names of host and port, each as a number if it has no name, as a port has without a protocol.
+    fn names(&self, socket: SocketAddr, protocol: Option<Proto>) -> (String, String);
 }
 
 /// The names that the C library knows.
@@ -39,8 +39,11 @@ impl Names for System {
         Some(found.next()?.ok()?.sockaddr.port())
     }
 
-    fn names(&self, socket: SocketAddr, protocol: Proto) -> (String, String) {
-        getnameinfo(&socket, protocol.name_flags())
+    fn names(&self, socket: SocketAddr, protocol: Option<Proto>) -> (String, String) {
+        let flags = protocol.map_or(libc::NI_NUMERICSERV, Proto::name_flags);
+        // Where nobody answers for hosts, ports have names all the same.
+        getnameinfo(&socket, flags)
+            .or_else(|_| getnameinfo(&socket, flags | libc::NI_NUMERICHOST))
             .unwrap_or_else(|_| (socket.ip().to_string(), socket.port().to_string()))
     }
 }

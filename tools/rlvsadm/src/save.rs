@@ -13,7 +13,7 @@ pub fn rules(entries: &[Entry], numeric: bool, names: &dyn Names) -> String {
 
 fn entry(entry: &Entry, numeric: bool, names: &dyn Names) -> String {
     let id = entry.service.id;
-    let name = |endpoint| label(endpoint, id.protocol(), numeric, names);
+    let name = |endpoint| label(endpoint, id.shown_protocol(), numeric, names);
     let service = id.options(name);
     let laddrs = entry.laddrs.iter().map(|l| laddr_rule(&service, l));
     let dests = entry.dests.iter();

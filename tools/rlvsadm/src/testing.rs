@@ -35,7 +35,7 @@ impl Names for Table {
         }
     }
 
-    fn names(&self, socket: SocketAddr, protocol: Proto) -> (String, String) {
+    fn names(&self, socket: SocketAddr, protocol: Option<Proto>) -> (String, String) {
         let host = match socket.ip().to_string().as_str() {
             "10.0.0.1" => "vip.example.com".to_owned(),
             "fd00::1" => "vip6.example.com".to_owned(),
@@ -43,8 +43,8 @@ impl Names for Table {
             number => number.to_owned(),
         };
         let port = match (socket.port(), protocol) {
-            (80, Proto::Tcp) => "http".to_owned(),
-            (53, Proto::Udp) => "domain".to_owned(),
+            (80, Some(Proto::Tcp)) => "http".to_owned(),
+            (53, Some(Proto::Udp)) => "domain".to_owned(),
             (number, _) => number.to_string(),
         };
         (host, port)

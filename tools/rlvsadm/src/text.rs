@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::address::{label, Endpoint, Family, ServiceId};
 use crate::command::{Format, View};
 use crate::flags;
-use crate::model::{Conn, Dest, Entry, Info, Service, Stats, Timeouts};
+use crate::model::{Conn, Dest, Entry, Info, Method, Service, Stats, Timeouts};
 use crate::names::Names;
 use crate::protocol::Proto;
 use crate::wire::uapi::{early, late};
@@ -40,6 +40,12 @@ fn title(view: View) -> String {
                  {DEST}           Forward Weight ActiveConn InActConn\n"
             )
         }
+        View::Tunnel => {
+            return format!(
+                "{SERVICE} Scheduler Flags\n\
+                 {DEST}           Forward TunnelInfo    Weight ActiveConn InActConn\n"
+            )
+        }
         View::Stats => counters(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]),
         View::Rate => counters(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]),
         View::Thresholds => {
@@ -64,7 +70,7 @@ fn counters(titles: [&str; 5]) -> String {
 
 fn service(entry: &Entry, format: Format, names: &dyn Names) -> String {
     let service = &entry.service;
-    let protocol = service.id.protocol();
+    let protocol = service.id.shown_protocol();
     let name = service_name(service.id, format.numeric, names);
     let columns = match format.view {
         View::Stats => format!("{name:<33}{}", totals(&service.stats, format.exact)),
@@ -98,7 +104,7 @@ fn flag_list(service: &Service) -> String {
     format!(" ({}){ops}", names.join(","))
 }
 
-fn dest(dest: &Dest, protocol: Proto, format: Format, names: &dyn Names) -> String {
+fn dest(dest: &Dest, protocol: Option<Proto>, format: Format, names: &dyn Names) -> String {
     let name = label(dest.endpoint, protocol, format.numeric, names);
     let name = cut(name, dest.endpoint, DEST_WIDTH);
     let Dest {
@@ -116,12 +122,24 @@ fn dest(dest: &Dest, protocol: Proto, format: Format, names: &dyn Names) -> Stri
             let method = dest.method.name();
             format!(" {method:<7} {weight:<6} {active:<10} {inactive:<10}")
         }
+        View::Tunnel => {
+            let (method, tunnel) = (dest.method.name(), tunnel(dest.method));
+            format!(" {method:<7} {tunnel:<13} {weight:<6} {active:<10} {inactive:<10}")
+        }
         View::Stats => totals(stats, format.exact),
         View::Rate => dest_rates(stats, format.exact),
         View::Thresholds => format!(" {upper:<10} {lower:<10} {active:<10} {inactive:<10}"),
         View::Persistent => format!(" {weight:<9} {persistent:<11} {active:<10} {inactive:<10}"),
     };
     format!("  -> {name:<28}{columns}\n")
+}
+
+/// How packets are wrapped.
+fn tunnel(method: Method) -> &'static str {
+    match method {
+        Method::Tunnel => "ipip",
+        _ => "n/a",
+    }
 }
 
 fn cut(name: String, endpoint: Endpoint, width: usize) -> String {

@@ -246,9 +246,10 @@ fn without_a_command_the_services_are_listed() {
         format: Format::default(),
         json: false,
     };
-    for line in ["", "-L", "-l", "--list", "-L --sort"] {
+    for line in ["", "-L", "-l", "--list", "-L --sort", "-L --sort --sort"] {
         assert_eq!(listed(line), expected, "{line}");
     }
+    assert_eq!(change("-C --sort"), Change::Clear);
 }
 
 #[test]
@@ -273,6 +274,8 @@ fn listings_have_one_kind_of_columns() {
         ("-L --rate --thresholds", View::Rate),
         ("-L --thresholds --persistent-conn", View::Thresholds),
         ("-L --persistent-conn", View::Persistent),
+        ("-L --persistent-conn --tun-info", View::Persistent),
+        ("-L --tun-info", View::Tunnel),
     ] {
         assert_eq!(listed(line).format.view, view, "{line}");
     }

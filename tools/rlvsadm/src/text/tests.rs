@@ -2,7 +2,7 @@
 //! Listings against what ipvsadm 1.31 printed of the same tables on Linux 7.3.
 
 use super::*;
-use crate::model::{Laddr, Method};
+use crate::model::Laddr;
 use crate::testing::{endpoint, Table};
 use crate::wire::uapi::svc_flags;
 
@@ -100,6 +100,20 @@ TCP  [fd00::1]:80 wlc
   -> [fd00::1:1111:2222:3333:4444]:65535 Masq    1      0          0         
 ";
     assert_eq!(print(View::Plain), expected);
+}
+
+#[test]
+fn tunnels() {
+    let expected = "\
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn InActConn
+TCP  10.0.0.1:80 rr
+  -> 10.0.1.2:8080                Masq    n/a           1      0          0         
+  -> 10.0.1.3:80                  Tunnel  ipip          65535  0          0         
+  -> 10.0.1.10:80                 Route   n/a           5      0          0         
+";
+    let text = services(&table()[..1], format(View::Tunnel), &Table);
+    assert_eq!(text, expected);
 }
 
 #[test]
