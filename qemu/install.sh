@@ -52,5 +52,9 @@ cargo build --release --locked --manifest-path "$PROJECT/tools/rlvsadm/Cargo.tom
 install -D -m 644 "$out/rlvs.ko" "$destination/lib/modules/$release/updates/rlvs.ko"
 install -D -m 755 "$out/cargo/release/rlvsadm" "$destination$prefix/sbin/rlvsadm"
 install -D -m 644 "$PROJECT/tools/rlvsadm/rlvsadm.8" "$destination$prefix/share/man/man8/rlvsadm.8"
+completions=$PROJECT/tools/rlvsadm/completions
+install -D -m 644 "$completions/rlvsadm.bash" "$destination$prefix/share/bash-completion/completions/rlvsadm"
+install -D -m 644 "$completions/_rlvsadm" "$destination$prefix/share/zsh/site-functions/_rlvsadm"
+install -D -m 644 "$completions/rlvsadm.fish" "$destination$prefix/share/fish/vendor_completions.d/rlvsadm.fish"
 [ -n "$destination" ] || depmod "$release"
-echo "installed for kernel $release: the module rlvs, $destination$prefix/sbin/rlvsadm, rlvsadm(8)"
+echo "installed for kernel $release: the module rlvs, $destination$prefix/sbin/rlvsadm with its completions, rlvsadm(8)"

@@ -27,4 +27,6 @@ pub mod text;
 pub mod wire;
 
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod testing;
