@@ -2,7 +2,7 @@
 
 //! Direct routing: the packet goes to the real server's link address as it is.
 
-use super::{dest_path, earn, local, may_leave, narrowed, stay, touch};
+use super::{dest_path, earn, header, local, may_leave, narrowed, stay, touch};
 use crate::flow::{Family, Flow, Flows, Why};
 use crate::packet::{rewrite, Context};
 use crate::sys::index::Side;
@@ -64,6 +64,5 @@ pub(crate) fn request_early<A: Family>(
 }
 
 fn age<A: Family>(packet: &mut Packet<'_>) -> bool {
-    let header = packet.writable(A::HEADER);
-    header.and_then(|bytes| rewrite::age::<A>(bytes)).is_some()
+    header::<A>(packet).and_then(rewrite::age::<A>).is_some()
 }

@@ -218,6 +218,15 @@ fn fits_or_told<A: Family>(packet: &mut Packet<'_>, mtu: u32) -> bool {
     false
 }
 
+/// The packet's IP header, IPv4's with its options, to be changed.
+fn header<'p, A: Family>(packet: &'p mut Packet<'_>) -> Option<&'p mut [u8]> {
+    let length = match A::V6 {
+        true => A::HEADER,
+        false => ipv4::length(packet.bytes())?,
+    };
+    packet.writable(length)
+}
+
 /// Whether the packet is too large and nobody on the way may fragment it.
 fn too_big<A: Family>(packet: &Packet<'_>, mtu: u32) -> bool {
     if !A::V6 {

@@ -4,7 +4,7 @@
 
 use core::net::IpAddr;
 
-use super::{dest_path, earn, least_mtu, local, may_leave, narrowed, stay, touch};
+use super::{dest_path, earn, header, least_mtu, local, may_leave, narrowed, stay, touch};
 use crate::flow::{Family, Flow, Flows, Why};
 use crate::packet::tunnel::{self, Inner};
 use crate::packet::{number, rewrite, Context};
@@ -50,7 +50,7 @@ pub(crate) fn request<A: Family>(
     if !may_leave(&mut packet, flow.request.src, ttl, limit) {
         return packet.drop();
     }
-    let inner = packet.writable(A::HEADER).and_then(age::<A>);
+    let inner = header::<A>(&mut packet).and_then(age::<A>);
     if !inner.is_some_and(|inner| encapsulate(&mut packet, path, inner)) {
         return packet.drop();
     }

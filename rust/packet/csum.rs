@@ -60,7 +60,6 @@ fn fold(sum: u64) -> u16 {
 }
 
 /// The checksum over `bytes`; an odd last byte counts as the high half of a word.
-#[cfg(test)]
 pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let sum = bytes.chunks(2).fold(0u64, |sum, pair| {
         let high = pair.first().copied().unwrap_or(0);

@@ -5,7 +5,7 @@
 use core::net::Ipv4Addr;
 
 use super::l4::{self, Ip};
-use super::{be16, short, Addr, Context, Parsed};
+use super::{be16, csum, put16, short, Addr, Context, Parsed};
 
 /// Bytes of a header without options.
 pub(crate) const HEADER: usize = 20;
@@ -63,10 +63,10 @@ pub(crate) fn header(
 #[inline(always)]
 fn read(header: &[u8], at: usize) -> Option<(Ip<Ipv4Addr>, u16)> {
     let first = *header.first()?;
-    let ihl = usize::from(first & 0xf).wrapping_mul(4);
-    if first >> 4 != 4 || ihl < HEADER {
+    if first >> 4 != 4 {
         return None;
     }
+    let ihl = length(header)?;
     let ip = Ip {
         src: Ipv4Addr::read(header.get(12..16)?)?,
         dst: Ipv4Addr::read(header.get(16..20)?)?,
@@ -75,6 +75,22 @@ fn read(header: &[u8], at: usize) -> Option<(Ip<Ipv4Addr>, u16)> {
         ttl: *header.get(TTL)?,
     };
     Some((ip, be16(header, FRAGMENT)?))
+}
+
+/// Bytes of the header that `bytes` starts with, options and all; `None`: there is none.
+#[inline(always)]
+pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+    let words = usize::from(bytes.first()? & 0xf);
+    let length = words.wrapping_mul(4);
+    (length >= HEADER).then_some(length)
+}
+
+/// Makes the checksum of a header, which `header` is, anew.
+#[cold]
+pub(super) fn seal(header: &mut [u8]) -> Option<()> {
+    put16(header, CHECK, 0)?;
+    let check = csum::checksum(header);
+    put16(header, CHECK, check)
 }
 
 /// Whether a packet with this fragment word is only a part of one.

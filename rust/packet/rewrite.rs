@@ -28,7 +28,7 @@ pub(crate) fn rewrite<A: Addr>(
         Delta::default()
     };
     let addresses = swap_addresses(ip, 0, to.src, to.dst)?;
-    fix_header::<A>(ip, 0, addresses.and(aged))?;
+    finish::<A>(ip, addresses.and(aged))?;
     let ports = put_ports(l4, 0, to)?;
     let at = proto::check_at(context.proto)?;
     let check = be16(l4, at)?;
@@ -75,6 +75,23 @@ fn swap_addresses<A: Addr>(bytes: &mut [u8], at: usize, src: A, dst: A) -> Optio
     )
 }
 
+/// Lets the checksum of the packet's own header, which `ip` is, follow a change.
+///
+/// With options it is made anew: the host may have filled in its address or the time, and leaves
+/// the checksum to whoever sends the packet on.
+#[inline(always)]
+fn finish<A: Addr>(ip: &mut [u8], delta: Delta) -> Option<()> {
+    if A::V6 || ip.len() <= ipv4::HEADER {
+        return fix_header::<A>(ip, 0, delta);
+    }
+    ipv4::seal(ip)
+}
+
+/// The packet's own header is about to leave: what the host has done to its options counts.
+pub(crate) fn seal<A: Addr>(ip: &mut [u8]) -> Option<()> {
+    finish::<A>(ip, Delta::default())
+}
+
 /// Lets the checksum of the IP header at `at`, if it has one, follow a change.
 #[inline(always)]
 fn fix_header<A: Addr>(bytes: &mut [u8], at: usize, delta: Delta) -> Option<()> {
@@ -105,11 +122,11 @@ pub(crate) fn put_ports<A>(bytes: &mut [u8], at: usize, to: &Tuple<A>) -> Option
     Some(delta)
 }
 
-/// Takes one from the TTL or hop limit, which must not be 0.
+/// Takes one from the TTL or hop limit, which must not be 0, of the header that `ip` is.
 #[inline(always)]
-pub(crate) fn age<A: Addr>(bytes: &mut [u8]) -> Option<()> {
-    let delta = decrement::<A>(bytes)?;
-    fix_header::<A>(bytes, 0, delta)
+pub(crate) fn age<A: Addr>(ip: &mut [u8]) -> Option<()> {
+    let delta = decrement::<A>(ip)?;
+    finish::<A>(ip, delta)
 }
 
 /// The same without the header's checksum.

@@ -16,23 +16,31 @@ UDP_SEGMENT = 103
 # Type of service, and the priority that routers give it.
 PRIORITIES = {0x00: 0, 0x08: 2, 0x10: 6}
 SEGMENT, SEGMENTS = 1000, 20
+# Options as they are sent, and how they begin when they arrive: a router and the director have written into them.
+OPTIONS = {
+    "nop": (b"\x01\x01\x01\x00", b"\x01\x01\x01\x00"),
+    "route": (b"\x07\x0f\x04" + bytes(13), b"\x07\x0f\x0c"),
+    "time": (b"\x44\x10\x05\x00" + bytes(12), b"\x44\x10\x0d\x00"),
+}
 DAMAGED = 300
 
 
-@case("oddities.options.{method}.{early}", method=("nat", "dr", "tun"), early=EARLY)
-@case("oddities.options.{method}.{early}", needs=("fullnat",), method=("fullnat",), early=EARLY)
-def options(t, method, early):
-    """A packet with IP options passes with them, on a flow that is known."""
+@case("oddities.options.{method}.{option}.{early}", method=("nat", "dr", "tun"), option=tuple(OPTIONS), early=EARLY)
+@case("oddities.options.{method}.{option}.{early}", needs=("fullnat",), method=("fullnat",), option=tuple(OPTIONS),
+      early=EARLY)
+def options(t, method, option, early):
+    """A packet with IP options passes with them, on a flow that is known, and so does what hosts on the way wrote there."""
     ends = Ends(t, method, 4, "udp")
     flow = ends.flow().open()
     plain = flow.request(b"with options")
-    head = bytearray(plain[:20]) + b"\x01\x01\x01\x00"
-    head[0], head[2:4], head[10:12] = 0x46, struct.pack("!H", len(plain) + 4), b"\0\0"
+    sent, arrives = OPTIONS[option]
+    head = bytearray(plain[:20]) + sent
+    head[0], head[2:4], head[10:12] = 0x40 | len(head) // 4, struct.pack("!H", len(plain) + len(sent)), b"\0\0"
     head[10:12] = struct.pack("!H", wire.checksum(head))
     ends.up.send(bytes(head) + plain[20:])
     ip = flow.arrived(b"with options")
     check(ip, "the packet did not arrive")
-    equal((ip.raw[20:24], ip.ttl), (b"\x01\x01\x01\x00", 62), "options and TTL")
+    equal((ip.raw[20:20 + len(arrives)], ip.ttl), (arrives, 62), "options and TTL")
     check(not ip.fault(), f"{ip.fault()}")
 
 
