@@ -9,6 +9,7 @@ use crate::flow::{Family, Flow, Flows};
 use crate::forward::{self, nat};
 use crate::packet::icmp::{Quote, TunnelQuote};
 use crate::packet::{ipv4, tunnel, Parsed};
+use crate::service::Dest;
 use crate::sys::index::Side;
 use crate::sys::route::{addr_type, AddrType, Hints, Path, Query, Route};
 use crate::sys::skb::{Icmp, Packet, Verdict};
@@ -29,21 +30,37 @@ pub(crate) fn error<A: Family>(flows: &Flows, mut packet: Packet<'_>, quote: &Qu
     match found {
         Some((flow, Side::First)) => to_server(flows, packet, flow, quote),
         Some((flow, Side::Second)) => to_client(flows, packet, flow, quote),
-        None => packet.accept(),
+        None => past(flows, packet, quote),
     }
+}
+
+/// An error about a request whose addresses were left alone is the client's own already: it is
+/// counted, and passes.
+fn past<A: Family>(flows: &Flows, packet: Packet<'_>, quote: &Quote<A>) -> Verdict {
+    let back = quote.context.tuple.reversed();
+    let Some(flow) = flows.answered(packet.rcu(), back, quote.context.proto) else {
+        return packet.accept();
+    };
+    if flow.dest.available() {
+        flow.dest.stats.packet_out(packet.len());
+    }
+    packet.accept_marked()
 }
 
 /// An error about a reply, from the client or on the way to it.
 fn to_server<A: Family>(
     flows: &Flows,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    if !flow.dest.available() {
+    if !nat::is_sound(&mut packet, quote) {
         return packet.drop();
     }
-    flow.dest.stats.packet_in(packet.len());
+    // As IPVS: a server that was removed is told nevertheless, but counts no more.
+    if flow.dest.available() {
+        flow.dest.stats.packet_in(packet.len());
+    }
     if flow.translates() {
         nat::error_to_server(flows, packet, flow, quote)
     } else {
@@ -54,11 +71,16 @@ fn to_server<A: Family>(
 /// An error about a request, from the real server or on the way to it.
 fn to_client<A: Family>(
     flows: &Flows,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    flow.dest.stats.packet_out(packet.len());
+    if !nat::is_sound(&mut packet, quote) {
+        return packet.drop();
+    }
+    if flow.dest.available() {
+        flow.dest.stats.packet_out(packet.len());
+    }
     nat::error_to_client(flows, packet, flow, quote)
 }
 
@@ -71,12 +93,12 @@ pub(crate) fn tunnel_error<'a, A: Family>(
 ) -> Verdict {
     let net = packet.net();
     let ours = addr_type(&net, quote.src) == AddrType::Local;
-    let service = if quote.inner_v6 {
-        quoted_service::<Ipv6Addr>(flows, &mut packet, quote)
+    let found = if quote.inner_v6 {
+        quoted_flow::<Ipv6Addr>(flows, &mut packet, quote)
     } else {
-        quoted_service::<Ipv4Addr>(flows, &mut packet, quote)
+        quoted_flow::<Ipv4Addr>(flows, &mut packet, quote)
     };
-    let Some(service) = service.filter(|_| ours) else {
+    let Some((service, dest)) = found.filter(|_| ours) else {
         return packet.accept();
     };
     // Anybody's damaged packet would narrow the way; the host drops and counts it.
@@ -95,19 +117,22 @@ pub(crate) fn tunnel_error<'a, A: Family>(
     };
     // The packet inside came here for the service; the family of its route must be its own.
     if let Ok(path) = Path::find(net, query) {
-        if packet.strip(header, quote.inner_v6) && packet.set_route(Route::Own(path)) {
-            relay(&mut packet, quote);
+        let ready = packet.strip(header, quote.inner_v6) && packet.set_route(Route::Own(path));
+        // As IPVS: what is quoted counts, besides the error to the client.
+        if ready && relay(&mut packet, quote) && dest.available() {
+            dest.stats.packet_out(packet.len());
         }
     }
     packet.drop()
 }
 
-/// The service's address, if the packet inside belongs to a flow that is tunnelled there.
-fn quoted_service<B: Family>(
-    flows: &Flows,
-    packet: &mut Packet<'_>,
+/// The service's address and the destination, if the packet inside belongs to a flow that is
+/// tunnelled there.
+fn quoted_flow<'a, B: Family>(
+    flows: &'a Flows,
+    packet: &mut Packet<'a>,
     quote: &TunnelQuote,
-) -> Option<IpAddr> {
+) -> Option<(IpAddr, &'a Dest)> {
     let rcu = packet.rcu();
     let Parsed::Flow(context) = super::parse_quoted::<B>(packet, quote.inner) else {
         return None;
@@ -115,22 +140,24 @@ fn quoted_service<B: Family>(
     let (flow, side) = B::table(flows).find(rcu, &context)?;
     let tunnelled =
         side == Side::First && u32::from(flow.method) == fwd::TUNNEL && flow.dest.addr == quote.dst;
-    tunnelled.then(|| flow.request.dst.into())
+    tunnelled.then(|| (flow.request.dst.into(), &*flow.dest))
 }
 
-/// Sends the client the error in the terms of its own packet, which `packet` is by now.
-fn relay(packet: &mut Packet<'_>, quote: &TunnelQuote) {
+/// Sends the client the error in the terms of its own packet, which `packet` is by now. False:
+/// it need not know.
+fn relay(packet: &mut Packet<'_>, quote: &TunnelQuote) -> bool {
     let overhead = tunnel::length(quote.dst) as u32;
     let may_fragment = !quote.inner_v6 && !ipv4::dont_fragment(packet.bytes());
     match (quote.too_big(), quote.src.is_ipv6(), quote.inner_v6) {
-        (true, _, _) if may_fragment => {}
+        (true, _, _) if may_fragment => return false,
         (true, _, v6) => {
             // Nobody has to take less for true; the outer packet is cut then.
             let least = forward::least_mtu(v6);
             let room = quote.mtu.saturating_sub(overhead).max(least);
             packet.icmp(v6, Icmp::TooBig(room));
         }
-        (false, false, false) => packet.icmp_raw(false, quote.kind, quote.code, 0),
+        (false, false, false) => packet.icmp_raw(false, quote.kind, quote.code, quote.info),
         (false, _, v6) => packet.icmp(v6, Icmp::HostUnreachable),
     }
+    true
 }

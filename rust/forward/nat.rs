@@ -343,14 +343,23 @@ fn translate_error<A: Family>(
     quoted: &Tuple<A>,
     age: bool,
 ) -> bool {
-    let sound = packet.icmp_is_valid(quote.icmp, A::V6) && packet.complete_checksum();
-    if !sound || (age && quote.ttl <= 1) {
+    if age && quote.ttl <= 1 {
         return false;
     }
     let reach = quote.reach(packet.len() as usize);
     let Some(bytes) = packet.writable(reach) else {
         return false;
     };
-    quote.translate(bytes, src, dst, quoted).is_some()
-        && (!age || rewrite::age::<A>(bytes).is_some())
+    quote.translate(bytes, src, dst, quoted).is_some() && (!age || aged::<A>(bytes, quote.icmp))
+}
+
+/// Whether an ICMP error is as it was sent: nobody is told what a damaged one says.
+pub(crate) fn is_sound<A: Family>(packet: &mut Packet<'_>, quote: &Quote<A>) -> bool {
+    packet.icmp_is_valid(quote.icmp, A::V6) && packet.complete_checksum()
+}
+
+/// Takes one from the TTL of a packet whose header is `length` bytes long. False: drop it.
+fn aged<A: Family>(bytes: &mut [u8], length: usize) -> bool {
+    let header = bytes.get_mut(..length);
+    header.and_then(rewrite::age::<A>).is_some()
 }

@@ -53,6 +53,8 @@ pub(crate) struct TunnelQuote {
     pub(crate) code: u8,
     /// The MTU of the way, where the error tells one; otherwise 0.
     pub(crate) mtu: u32,
+    /// The last word of the ICMP header.
+    pub(crate) info: u32,
     /// Offset of the ICMP header.
     pub(crate) icmp: usize,
     /// Offset of the quoted outer header.
@@ -137,11 +139,12 @@ fn tunnel_quote<A: Addr>(
     }
     let word = |offset: usize| be16(bytes, icmp.wrapping_add(offset)).unwrap_or(0);
     let [kind, code] = word(0).to_be_bytes();
-    let high = if A::V6 { word(4) } else { 0 };
+    let info = (u32::from(word(MTU - 2)) << 16) | u32::from(word(MTU));
     Parsed::TunnelError(TunnelQuote {
         kind,
         code,
-        mtu: (u32::from(high) << 16) | u32::from(word(MTU)),
+        mtu: if A::V6 { info } else { info & 0xffff },
+        info,
         icmp,
         outer: at,
         inner: outer.l4,
@@ -180,7 +183,8 @@ impl<A: Addr> Quote<A> {
         let delta = if A::V6 { outer.and(inner) } else { inner };
         let at = self.icmp.checked_add(CHECK)?;
         let check = be16(bytes, at)?;
-        put16(bytes, at, delta.apply(check))
+        put16(bytes, at, delta.apply(check))?;
+        rewrite::seal::<A>(bytes.get_mut(..self.icmp)?)
     }
 
     /// Rewrites the quoted packet; returns what that does to the error's checksum.

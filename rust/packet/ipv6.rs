@@ -17,6 +17,8 @@ pub(crate) const NEXT: usize = 6;
 const MAX_EXTENSIONS: usize = 8;
 /// More fragments, or an offset that is not zero.
 const FRAGMENTED: u16 = 0xfff9;
+/// The offset alone.
+const OFFSET: u16 = 0xfff8;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -31,9 +33,9 @@ pub(crate) fn parse_plain(bytes: &[u8]) -> Option<Context<Ipv6Addr>> {
     l4::parse(bytes, bytes.len(), ip).flow()
 }
 
-/// Parses the packet that an ICMPv6 error quotes at `at`.
+/// Parses the packet that an ICMPv6 error quotes at `at`, whole or a first fragment.
 pub(crate) fn parse_quoted(bytes: &[u8], at: usize, len: usize) -> Parsed<Ipv6Addr> {
-    match header(bytes, at, len) {
+    match header_of(bytes, at, len, OFFSET) {
         Ok(ip) => l4::parse_quoted(bytes, len, ip),
         Err(Parsed::Fragment) => Parsed::Other,
         Err(parsed) => parsed,
@@ -47,6 +49,17 @@ pub(crate) fn header(
     at: usize,
     len: usize,
 ) -> Result<Ip<Ipv6Addr>, Parsed<Ipv6Addr>> {
+    header_of(bytes, at, len, FRAGMENTED)
+}
+
+/// The same; a fragment with any of the bits `cut` in its word is none of ours.
+#[inline(always)]
+fn header_of(
+    bytes: &[u8],
+    at: usize,
+    len: usize,
+    cut: u16,
+) -> Result<Ip<Ipv6Addr>, Parsed<Ipv6Addr>> {
     let end = at.checked_add(HEADER).ok_or(Parsed::Other)?;
     if bytes.len() < end {
         return Err(short(end, len));
@@ -55,7 +68,7 @@ pub(crate) fn header(
     if !is_extension(ip.proto) {
         return Ok(ip);
     }
-    skip_extensions(bytes, len, ip)
+    skip_extensions(bytes, len, ip, cut)
 }
 
 #[inline(always)]
@@ -77,11 +90,12 @@ fn is_extension(next: u8) -> bool {
     matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION)
 }
 
-/// Walks to the upper-layer header; a packet in several fragments ends the walk.
+/// Walks to the upper-layer header; a fragment with any of the bits `cut` ends the walk.
 fn skip_extensions(
     bytes: &[u8],
     len: usize,
     mut ip: Ip<Ipv6Addr>,
+    cut: u16,
 ) -> Result<Ip<Ipv6Addr>, Parsed<Ipv6Addr>> {
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(ip.proto) {
@@ -92,7 +106,7 @@ fn skip_extensions(
             return Err(short(end, len));
         }
         let rest = bytes.get(ip.l4..).unwrap_or(&[]);
-        let length = extension_length(ip.proto, rest)?;
+        let length = extension_length(ip.proto, rest, cut)?;
         ip.proto = rest.first().copied().ok_or(Parsed::Other)?;
         ip.l4 = ip.l4.checked_add(length).ok_or(Parsed::Other)?;
     }
@@ -100,13 +114,13 @@ fn skip_extensions(
 }
 
 /// Bytes of the extension header `kind` that `header` starts with.
-fn extension_length(kind: u8, header: &[u8]) -> Result<usize, Parsed<Ipv6Addr>> {
+fn extension_length(kind: u8, header: &[u8], cut: u16) -> Result<usize, Parsed<Ipv6Addr>> {
     if kind != FRAGMENT {
         let units = header.get(1).copied().ok_or(Parsed::Other)?;
         return Ok(usize::from(units).wrapping_add(1).wrapping_mul(8));
     }
     match be16(header, 2) {
-        Some(word) if word & FRAGMENTED == 0 => Ok(8),
+        Some(word) if word & cut == 0 => Ok(8),
         _ => Err(Parsed::Fragment),
     }
 }

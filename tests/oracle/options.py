@@ -119,9 +119,8 @@ LIFE = {
 }
 LIVES = {"tcp": (8, 3, 3, 3, 3, 3, 2, 2), "udp": (6, 3, 2)}
 
-# How often answers of DR and TUN come through the director all the same. IPVS notes and counts them, rlvs does not yet:
-# see open/. Nor may such a destination be on the director itself, whose answers come by.
-PASSING = 0
+# How often answers of DR and TUN come through the director all the same.
+PASSING = 0.15
 
 # Edits under traffic: edits.py has a function for each.
 EDIT = Option("edit", 1, ("weight", "quiesce", "thresholds", "method", "add", "remove", "readd", "scheduler", "flags", "delete",

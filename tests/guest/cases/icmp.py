@@ -4,6 +4,7 @@
 import socket
 
 import wire
+from context import join
 from flow import Ends
 from lab import ADDRESS, ETHTOOL_SET_RX_CHECKSUM
 from servers import BLOCK
@@ -82,6 +83,12 @@ def to_client(t, method, family, proto, early):
         check(got.inner.raw.endswith(b"quoted payload"), f"{name}: the quoted payload is gone")
 
 
+def counts(ends):
+    """The counters of a case's only destination."""
+    _, destinations = ends.t.backend.counters()[ends.proto.upper(), join(ends.vip, ends.vport)]
+    return destinations[join(ends.rip, ends.rport)]
+
+
 @case("icmp.bad_checksum.{family}.{early}", family=FAMILIES, early=EARLY)
 def bad_checksum(t, family, early):
     """An error with a wrong checksum is never made a good one; nor sent on, unless a device has vouched for it."""
@@ -100,8 +107,34 @@ def bad_checksum(t, family, early):
     t.lab.offload("director", "front", False, ETHTOOL_SET_RX_CHECKSUM)
     t.defer(t.lab.offload, "director", "front", True, ETHTOOL_SET_RX_CHECKSUM)
     ends.far.drop()
+    before = counts(ends)
     ends.up.send(bytes(bad), good)
     one_error(ends.far, kind, "after a bad one")
+    equal(counts(ends).inpkts - before.inpkts, 1, "errors that count")
+
+
+@case("icmp.removed.{family}.{early}", family=FAMILIES, early=EARLY)
+def removed(t, family, early):
+    """An error about the last answers of a server that was removed still reaches it."""
+    ends = Ends(t, "nat", family, "udp")
+    flow = ends.flow().open()
+    kind, late = ERRORS["port"][family], flow.answered(b"late answer")
+    target = t.target(family, "udp", ends.vport, "nat", ends.rip, ends.rport)
+    t.backend.restore("-d" + target[2:].replace(" -m", ""))
+    ends.up.send(wire.icmp(flow.client, ends.vip, *kind, late))
+    equal(one_error(ends.far, kind, "removed server").inner.target, flow.client, "whose error arrived")
+
+
+@case("icmp.past.{method}.{family}.{early}", method=("dr", "tun"), family=FAMILIES, early=EARLY)
+def past(t, method, family, early):
+    """The director's own error about a request that it would have left alone reaches the client and counts as outgoing."""
+    ends = Ends(t, method, family, "udp")
+    flow = ends.flow().open()
+    kind, before = ERRORS["expired"][family], counts(ends)
+    ends.up.send(flow.request(b"at its end", ttl=2))
+    poll(lambda: errors(ends.near, kind))
+    equal(len(errors(ends.near, kind)), 1, "errors at the client")
+    settle(lambda: counts(ends).outpkts - before.outpkts, 1, "packets out")
 
 
 @case("icmp.unknown_flow.{family}.{early}", family=FAMILIES, early=EARLY)
