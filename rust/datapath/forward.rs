@@ -61,6 +61,7 @@ fn answer<A: Family>(flows: &Flows, packet: Packet<'_>, context: &Context<A>) ->
     let rcu = packet.rcu();
     match A::table(flows).find(rcu, context) {
         Some((flow, Side::Second)) => known::reply(flows, packet, flow, context),
-        _ => packet.accept(),
+        Some((_, Side::First)) => packet.accept(),
+        None => known::past(flows, packet, context),
     }
 }

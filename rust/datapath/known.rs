@@ -44,6 +44,20 @@ pub(crate) fn reply<A: Family>(
     forward::nat::reply(flows, packet, flow, context)
 }
 
+/// A packet that no flow's key fits goes on, counted if it is an answer whose addresses stay as
+/// they are: as in IPVS it moves its connection's state on, and from then on both ends do.
+pub(crate) fn past<A: Family>(flows: &Flows, packet: Packet<'_>, context: &Context<A>) -> Verdict {
+    let Some(flow) = flows.answered(packet.rcu(), context.tuple, context.proto) else {
+        return packet.accept();
+    };
+    flow.hear_answers();
+    let _ = forward::touch(flows, &packet, flow, Side::Second, context.flags);
+    if flow.dest.available() {
+        flow.dest.stats.packet_out(packet.len());
+    }
+    packet.accept_marked()
+}
+
 /// What every packet of a flow goes through that goes the ordinary way. False: drop it.
 fn passes<A: Family>(
     flows: &Flows,

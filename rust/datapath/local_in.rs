@@ -49,18 +49,17 @@ pub(super) fn flow<A: Family>(
     let flows = A::table(&director.flows);
     match flows.find(rcu, context) {
         Some(found) if starts_over(director, &packet, found, context) => {
-            flows.remove(rcu, found.0);
-            schedule::schedule(director, packet, context)
+            schedule::schedule(director, packet, context, Some(found.0))
         }
         Some((flow, Side::First)) => known::request(&director.flows, packet, flow, context),
         Some((flow, Side::Second)) => known::reply(&director.flows, packet, flow, context),
-        None => schedule::schedule(director, packet, context),
+        None => schedule::schedule(director, packet, context, None),
     }
 }
 
-/// Whether the packet opens a new connection over the addresses of one that is over.
+/// Whether the packet begins anew over the addresses of a connection that is over.
 ///
-/// A server's SYN does only if it is for a service itself.
+/// As IPVS: any SYN ends that one, even if it opens none itself (with RST). A server's SYN does only if it is for a service itself.
 #[inline(always)]
 fn starts_over<A: Family>(
     director: &Director,
@@ -68,7 +67,7 @@ fn starts_over<A: Family>(
     (flow, side): (&Flow<A>, Side),
     context: &Context<A>,
 ) -> bool {
-    context.may_create()
+    context.opens()
         && flow.is_over()
         && (side == Side::First || schedule::service_of(director, packet, context).is_some())
 }

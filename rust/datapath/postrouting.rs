@@ -58,7 +58,8 @@ fn plain<A: Family>(flows: &Flows, packet: &mut Packet<'_>, context: &Context<A>
     let table = A::table(flows);
     let back = context.tuple.reversed();
     match table.find_tuple(rcu, back, context.proto) {
-        Some((flow, Side::First)) => earn::answer(flows, packet, flow),
+        Some((flow, Side::First)) if flow.translates() => earn::answer(flows, packet, flow),
+        Some((_, Side::First)) => {}
         Some((flow, Side::Second)) => earn::request(flows, packet, flow),
         None => match table.find(rcu, context) {
             Some((flow, Side::First)) if u32::from(flow.method) == fwd::DROUTE => {

@@ -19,18 +19,28 @@ use crate::wire::uapi::fwd;
 /// How often a new flow may meet others in its places, which give way or turn out to be gone.
 const TRIES: usize = 3;
 
-/// Schedules a packet that belongs to no flow; one that is for no service goes on untouched.
+/// Schedules a packet that belongs to no flow, or takes the place of one that is over; one that
+/// is for no service goes on untouched.
 pub(crate) fn schedule<A: Family>(
     director: &Director,
     packet: Packet<'_>,
     context: &Context<A>,
+    over: Option<&Flow<A>>,
 ) -> Verdict {
-    if director.services.is_empty(A::V6) {
-        return packet.accept();
-    }
     match service_of(director, &packet, context) {
-        Some(service) if context.may_create() => begin(director, packet, context, service),
-        _ => packet.accept(),
+        Some(service) if context.may_create() => begin(director, packet, context, (service, over)),
+        _ => {
+            forget(director, packet.rcu(), over);
+            known::past(&director.flows, packet, context)
+        }
+    }
+}
+
+/// Removes a flow that is over, and that a packet has begun anew.
+#[inline(always)]
+fn forget<A: Family>(director: &Director, rcu: &Rcu, over: Option<&Flow<A>>) {
+    if let Some(flow) = over {
+        A::table(&director.flows).remove(rcu, flow);
     }
 }
 
@@ -40,6 +50,9 @@ pub(super) fn service_of<'a, A: Family>(
     packet: &Packet<'a>,
     context: &Context<A>,
 ) -> Option<&'a Service> {
+    if director.services.is_empty(A::V6) {
+        return None;
+    }
     let to = (context.tuple.dst.into(), context.tuple.dport);
     let mark = || packet.mark();
     director
@@ -51,7 +64,7 @@ fn begin<A: Family>(
     director: &Director,
     mut packet: Packet<'_>,
     context: &Context<A>,
-    service: &Service,
+    (service, over): (&Service, Option<&Flow<A>>),
 ) -> Verdict {
     if !known::is_let_in::<A>(&mut packet) {
         return packet.drop();
@@ -62,7 +75,10 @@ fn begin<A: Family>(
         sport: context.tuple.sport,
         dst: context.tuple.dst.into(),
     };
-    let Some(pick) = service.schedule(rcu, &key, &director.config) else {
+    let picked = service.schedule(rcu, &key, &director.config);
+    // Only now: as in IPVS it counts at its destination while the scheduler chooses.
+    forget(director, rcu, over);
+    let Some(pick) = picked else {
         packet.icmp(A::V6, Icmp::PortUnreachable);
         return packet.drop();
     };
@@ -160,6 +176,9 @@ fn enter<A: Family>(
         match flows.insert(&director.flows.timeouts, rcu, flow) {
             Ok(flow) => {
                 flow.dest.stats.connection();
+                if reply.is_none() {
+                    director.flows.leave_addresses();
+                }
                 if flows.crowded(rcu) {
                     director.wake_worker();
                 }

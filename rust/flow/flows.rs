@@ -3,17 +3,20 @@
 //! The known connections of a network namespace, and all that their packets need.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 
 use super::gate::Gate;
 use super::late::Late;
 use super::ways::Ways;
-use super::FlowTable;
+use super::{Family, Flow, FlowTable};
+use crate::packet::Tuple;
 use crate::proto::Timeouts;
+use crate::sys::index::Side;
 use crate::sys::net::Net;
 use crate::sys::quota::Account;
 use crate::sys::random;
-use crate::sys::rcu;
+use crate::sys::rcu::{self, Rcu};
 
 /// The known connections of a network namespace; fields stand in drop order.
 #[pin_data]
@@ -32,6 +35,9 @@ pub(crate) struct Flows {
     pub(crate) gate: Gate,
     /// Packets of known flows that did not go early, by reason.
     pub(crate) late: Late,
+    /// Whether there have been flows whose answers keep their addresses, so that they may come
+    /// by here and be none of the table's second keys.
+    untranslated: AtomicBool,
 }
 
 impl Flows {
@@ -48,6 +54,7 @@ impl Flows {
             ways: Ways::new(),
             gate <- Gate::new(),
             late,
+            untranslated: AtomicBool::new(false),
         }))
     }
 
@@ -55,6 +62,31 @@ impl Flows {
     #[inline(always)]
     pub(crate) fn net(&self) -> Net {
         self.net
+    }
+
+    /// Notes a flow whose addresses stay as they are.
+    pub(crate) fn leave_addresses(&self) {
+        if !self.untranslated.load(Ordering::Relaxed) {
+            self.untranslated.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The flow that a packet is an answer of, if its addresses are as the real server wrote them
+    /// (DR, TUN, and real servers on this host).
+    #[inline(always)]
+    pub(crate) fn answered<'a, A: Family>(
+        &'a self,
+        rcu: &'a Rcu,
+        answer: Tuple<A>,
+        proto: u8,
+    ) -> Option<&'a Flow<A>> {
+        if !self.untranslated.load(Ordering::Relaxed) {
+            return None;
+        }
+        match A::table(self).find_tuple(rcu, answer.reversed(), proto) {
+            Some((flow, Side::First)) if !flow.translates() => Some(flow),
+            _ => None,
+        }
     }
 
     /// Flows of both families.

@@ -40,6 +40,9 @@ const ANSWERED: u8 = 0x10;
 const CONFIRMED: u8 = 0x20;
 /// Connection tracking knows the flow's packets (FULLNAT).
 const TRACKED: u8 = 0x40;
+/// Answers come by here: always where addresses are translated, otherwise once one was seen
+/// (IPVS: the connection has no NOOUTPUT).
+const BOTH: u8 = 0x80;
 /// What [`Flow::seen`] counts the packets of a client in whose answers do not come by here.
 const COUNT: u8 = 0x0f;
 /// With more packets than this it is believed that the client is there.
@@ -76,7 +79,7 @@ pub(crate) struct Flow<A: Family> {
     /// The forwarding method, one of [`fwd`].
     pub(crate) method: u8,
     state: AtomicU8,
-    /// What speaks for the client being there: [`ANSWERED`], [`CONFIRMED`], [`COUNT`].
+    /// What is known of its ends: [`ANSWERED`], [`CONFIRMED`], [`TRACKED`], [`BOTH`], [`COUNT`].
     seen: AtomicU8,
     stamp: AtomicU32,
     /// The way of each side's packets, as [`ways::Ways`] knows it.
@@ -176,6 +179,12 @@ impl<A: Family> Entry for Flow<A> {
     }
 }
 
+/// Whether a method rewrites addresses.
+#[inline(always)]
+fn translates(method: u8) -> bool {
+    matches!(u32::from(method), fwd::MASQ | fwd::FULLNAT)
+}
+
 impl<A: Family> Flow<A> {
     /// A flow that no packet has been counted for yet.
     ///
@@ -194,7 +203,7 @@ impl<A: Family> Flow<A> {
             proto: key.proto,
             method,
             state: AtomicU8::new(ENDED),
-            seen: AtomicU8::new(0),
+            seen: AtomicU8::new(if translates(method) { BOTH } else { 0 }),
             stamp: AtomicU32::new(Jiffies::now().0),
             ways: Default::default(),
             dest,
@@ -212,7 +221,7 @@ impl<A: Family> Flow<A> {
     /// Whether addresses are rewritten, so that replies come back through here.
     #[inline(always)]
     pub(crate) fn translates(&self) -> bool {
-        matches!(u32::from(self.method), fwd::MASQ | fwd::FULLNAT)
+        translates(self.method)
     }
 
     /// Whether the local address stands for the client.
@@ -265,6 +274,11 @@ impl<A: Family> Flow<A> {
         }
     }
 
+    /// Notes that answers come by here, though their addresses stay as they are.
+    pub(crate) fn hear_answers(&self) {
+        self.note(BOTH);
+    }
+
     fn note(&self, mark: u8) {
         if self.seen.load(Ordering::Relaxed) & mark == 0 {
             self.seen.fetch_or(mark, Ordering::Relaxed);
@@ -284,7 +298,7 @@ impl<A: Family> Flow<A> {
         }
         let now = Jiffies::now();
         let state = self.state.load(Ordering::Relaxed);
-        let next = self.next_state(state, side, flags);
+        let next = self.next_state(state, side, seen, flags);
         let refresh = next != state || now.since(self.stamp()).0 >= HZ;
         if refresh {
             self.enter(state, next, side, now);
@@ -298,13 +312,13 @@ impl<A: Family> Flow<A> {
     }
 
     #[inline(always)]
-    fn next_state(&self, state: u8, side: Side, flags: u8) -> u8 {
+    fn next_state(&self, state: u8, side: Side, seen: u8, flags: u8) -> u8 {
         if !proto::has_states(self.proto) || state == ENDED {
             return state;
         }
         let direction = match side {
             Side::Second => Direction::Output,
-            Side::First if self.translates() => Direction::Input,
+            Side::First if seen & BOTH != 0 => Direction::Input,
             Side::First => Direction::InputOnly,
         };
         proto::next(self.proto, state, flags, direction)

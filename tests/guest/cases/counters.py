@@ -92,6 +92,15 @@ def one_way(t, method, early):
     follow(ends, ends.flow(), ONE_WAY)
 
 
+@case("states.past.{method}.{walk}.{family}.{early}", method=("dr", "tun"), walk=tuple(WALKS), family=FAMILIES, early=EARLY)
+def past(t, method, walk, family, early):
+    """Answers of DR and TUN that come through the director all the same are seen and counted, and go on as they are."""
+    ends = Ends(t, method, family, "tcp")
+    follow(ends, ends.flow(), WALKS[walk])
+    answers = sum(who == "s" for who, _, _ in WALKS[walk])
+    settle(lambda: t.backend.counters()["TCP", join(ends.vip, ends.vport)][0].outpkts, answers, "packets out")
+
+
 @case("states.udp.{family}.{early}", family=FAMILIES, early=EARLY)
 def udp_state(t, family, early):
     """UDP has one state; a packet sets its time back, to what --set says by then."""
@@ -117,6 +126,17 @@ def reuse(t, family, early):
     flow.send(b"new", flags=wire.SYN, seq=77)
     equal(state(ends), ["SYN_RECV"], "state after the new SYN")
     settle(lambda: t.backend.counters()["TCP", join(ends.vip, ends.vport)][0].conns, 2, "connections counted")
+
+
+@case("states.syn_and_rst.{family}.{early}", family=FAMILIES, early=EARLY)
+def syn_and_rst(t, family, early):
+    """A SYN that is a reset too ends a connection that is over, and opens none."""
+    ends = Ends(t, "nat", family, "tcp")
+    flow = ends.flow().open()
+    flow.send_back(b"reset", flags=wire.RST)
+    equal(state(ends), ["CLOSE"], "state")
+    ends.up.send(flow.request(b"both", flags=wire.SYN | wire.RST))
+    settle(lambda: ends.known(), [], "connections")
 
 
 @case("states.no_syn.{family}", family=FAMILIES)

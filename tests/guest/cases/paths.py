@@ -253,6 +253,8 @@ def server_here(t, method, family, proto, early):
         client = t.client(family, proto, vport)
         answer = client.bulk(SIZE // 3)
         equal((answer.name, answer.peer), ("director", (client.address, client.port)), "server and peer")
+    out = t.backend.counters()[proto.upper(), join(ADDRESS["vip"][family], vport)][0].outpkts
+    check(out > 0, "no answer was counted")
 
 
 @case("wildcard.{method}.{family}.{proto}.{early}", method=("nat", "dr"), family=FAMILIES, proto=PROTOCOLS,

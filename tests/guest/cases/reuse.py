@@ -7,7 +7,7 @@ import struct
 import wire
 from context import join
 from flow import Ends
-from lab import ADDRESS
+from lab import ADDRESS, phantom_server
 from suite import EARLY, FAMILIES, case, check, equal, poll, settle, until
 
 
@@ -92,12 +92,27 @@ def one_way(t, how, method, family, early):
 
 @case("reuse.syn_ack.{family}.{early}", family=FAMILIES, early=EARLY)
 def syn_ack(t, family, early):
-    """Any segment with SYN but no RST starts over, as in IPVS; one with RST does not."""
+    """Any segment with SYN but no RST starts over, as in IPVS."""
     ends = Ends(t, "nat", family, "tcp")
     flow = ends.flow().open()
     end(flow, "rst")
-    ends.up.send(flow.request(b"both", flags=wire.SYN | wire.RST))
-    poll(lambda: flow.arrived(b"both", bound=0), 0.3)
     equal([c.state for c in ends.known()], ["CLOSE"], "state")
     flow.send(b"new", flags=wire.SYN | wire.ACK)
     settle(lambda: t.backend.counters()["TCP", join(ends.vip, ends.vport)][0].conns, 2, "connections counted")
+
+
+@case("reuse.counts.{family}.{early}", family=FAMILIES, early=EARLY)
+def counts_until_chosen(t, family, early):
+    """While the scheduler chooses for a connection, the one before it from the same port counts at its destination still."""
+    ends = Ends(t, "nat", family, "tcp", balance=False)
+    other = phantom_server(family, 2)
+    t.backend.restore(t.service(family, "tcp", ends.vport).replace("-s rr", "-s wlc"),
+                      *(t.target(family, "tcp", ends.vport, "nat", rip, ends.rport) for rip in (ends.rip, other)))
+    ends.up.send(ends.flow().request(b"first", flags=wire.SYN))
+    poll(ends.known)
+    chosen = ends.known()[0].target
+    ends.up.send(ends.flow().request(b"", flags=wire.ACK), ends.flow().request(b"reset", flags=wire.RST))
+    settle(lambda: [c.state for c in ends.known()], ["CLOSE"], "state")
+    ends.up.send(ends.flow().request(b"second", flags=wire.SYN))
+    settle(lambda: [c.state for c in ends.known()], ["SYN_RECV"], "state")
+    check(ends.known()[0].target != chosen, "it went to the destination that had one already")
