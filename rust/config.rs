@@ -25,8 +25,9 @@ const LPORT_MAX: usize = 3;
 const LBLC_EXPIRATION: usize = 4;
 const LBLCR_EXPIRATION: usize = 5;
 const RUN_ESTIMATION: usize = 6;
+const EXPIRE_QUIESCENT_TEMPLATE: usize = 7;
 /// How many there are.
-const SETTINGS: usize = 7;
+const SETTINGS: usize = 8;
 
 /// Seconds for which lblc and lblcr remember an address: a day.
 const EXPIRATION: u32 = 24 * 60 * 60;
@@ -62,6 +63,12 @@ impl Config {
             expiration(c"lblcr_expiration"),
             // As in IPVS anything but 0 is yes.
             Value::new(c"run_estimation", 1, Bound::At(0), Bound::At(MOST)).watched(net, estimate),
+            Value::new(
+                c"expire_quiescent_template",
+                0,
+                Bound::At(0),
+                Bound::At(MOST),
+            ),
         ]);
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
@@ -93,6 +100,11 @@ impl Config {
     /// Whether rates are worked out.
     pub(crate) fn run_estimation(&self) -> bool {
         self.values.get(RUN_ESTIMATION) != 0
+    }
+
+    /// Whether a template whose destination has the weight 0 leads nowhere.
+    pub(crate) fn expire_quiescent_template(&self) -> bool {
+        self.values.get(EXPIRE_QUIESCENT_TEMPLATE) != 0
     }
 
     /// For how many seconds a scheduler remembers an address.

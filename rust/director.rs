@@ -48,6 +48,8 @@ pub(crate) struct Displaced {
     pub(crate) one_way: AtomicU64,
     /// Neither end was known to be there.
     pub(crate) unconfirmed: AtomicU64,
+    /// Templates without connections.
+    pub(crate) templates: AtomicU64,
 }
 
 impl Displaced {
@@ -58,6 +60,7 @@ impl Displaced {
             Kind::HalfOpen | Kind::Opening => &self.half_open,
             Kind::OneWay => &self.one_way,
             Kind::Unconfirmed => &self.unconfirmed,
+            Kind::Untried | Kind::Remembered => &self.templates,
         };
         counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }

@@ -16,8 +16,8 @@ use crate::sys::genl::Message;
 use crate::sys::route::has_policies;
 use crate::sys::stats::Counts;
 use crate::wire::uapi::{
-    af, attr, conn, dest, early, info, laddr, late, stats, svc, svc_flags, tun, ADDR_LEN,
-    IPVS_VERSION,
+    af, attr, conn, conn_flags, dest, early, info, laddr, late, stats, svc, svc_flags, tun,
+    ADDR_LEN, IPVS_VERSION,
 };
 
 /// The version of this module.
@@ -70,7 +70,7 @@ pub(super) fn member(message: &mut Message<'_>, member: &Member) -> Result {
         m.u32(dest::L_THRESH, spec.lower)?;
         m.u32(dest::ACTIVE_CONNS, active)?;
         m.u32(dest::INACT_CONNS, total.saturating_sub(active))?;
-        m.u32(dest::PERSIST_CONNS, 0)?;
+        m.u32(dest::PERSIST_CONNS, target.templates())?;
         m.u16(dest::ADDR_FAMILY, family(target.addr))?;
         counters(
             m,
@@ -152,7 +152,15 @@ pub(super) fn flow(message: &mut Message<'_>, flow: &FlowView) -> Result {
         }
         m.str(conn::STATE, flow.state)?;
         m.u32(conn::EXPIRES, flow.expires)?;
-        m.u32(conn::FWD_METHOD, flow.method)
+        m.u32(conn::FWD_METHOD, flow.method)?;
+        m.u32(
+            conn::FLAGS,
+            if flow.template {
+                conn_flags::TEMPLATE
+            } else {
+                0
+            },
+        )
     })
 }
 
@@ -180,6 +188,7 @@ pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
         (info::DISPLACED_HALF_OPEN, &displaced.half_open),
         (info::DISPLACED_ONE_WAY, &displaced.one_way),
         (info::DISPLACED_UNCONFIRMED, &displaced.unconfirmed),
+        (info::DISPLACED_TEMPLATES, &displaced.templates),
     ] {
         m.u64(kind, counter.load(Ordering::Relaxed))?;
     }

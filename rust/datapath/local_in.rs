@@ -60,6 +60,7 @@ pub(super) fn flow<A: Family>(
 /// Whether the packet begins anew over the addresses of a connection that is over.
 ///
 /// As IPVS: any SYN ends that one, even if it opens none itself (with RST). A server's SYN does only if it is for a service itself.
+/// IPVS: none does over a connection that began by a template, which goes on at the same destination.
 #[inline(always)]
 fn starts_over<A: Family>(
     director: &Director,
@@ -69,5 +70,6 @@ fn starts_over<A: Family>(
 ) -> bool {
     context.opens()
         && flow.is_over()
+        && !flow.is_persistent()
         && (side == Side::First || schedule::service_of(director, packet, context).is_some())
 }

@@ -15,6 +15,7 @@ pub(crate) mod icmp;
 pub(crate) mod known;
 pub(crate) mod local_in;
 pub(crate) mod local_out;
+mod persist;
 pub(crate) mod postrouting;
 pub(crate) mod prerouting;
 pub(crate) mod room;

@@ -4,9 +4,10 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::persist::{self, Failed};
 use super::{known, room};
 use crate::director::Director;
-use crate::flow::{Extra, Family, Flow, FlowTable, Key};
+use crate::flow::{Extra, Family, Flow, FlowTable, Hold, Key};
 use crate::packet::{Context, Tuple};
 use crate::proto;
 use crate::sched;
@@ -75,18 +76,32 @@ fn begin<A: Family>(
         sport: context.tuple.sport,
         dst: context.tuple.dst.into(),
     };
-    let picked = service.schedule(rcu, &key, &director.config);
+    let choice = match service.persistence(rcu) {
+        Some(rule) => persist::choose(director, rcu, context, (service, rule), &key),
+        None => match service.schedule(rcu, &key, &director.config) {
+            Some(pick) => Ok((pick, None)),
+            None => Err(Failed::Nobody),
+        },
+    };
     // Only now: as in IPVS it counts at its destination while the scheduler chooses.
     forget(director, rcu, over);
-    let Some(pick) = picked else {
-        packet.icmp(A::V6, Icmp::PortUnreachable);
-        return packet.drop();
+    let (pick, hold) = match choice {
+        Ok(choice) => choice,
+        Err(Failed::Nobody) => {
+            packet.icmp(A::V6, Icmp::PortUnreachable);
+            return packet.drop();
+        }
+        Err(Failed::Full(counter)) => return refuse(packet, counter),
     };
+    let chosen = (&pick, hold.as_ref());
     if pick.one_packet && !proto::has_states(context.proto) {
-        return once(director, packet, context, &pick);
+        return once(director, packet, context, chosen);
     }
-    enter(director, packet, context, &pick)
+    enter(director, packet, context, chosen)
 }
+
+/// Where a new connection goes, and its hold on a template, if it has one.
+type Chosen<'a> = (&'a Pick<'a>, Option<&'a Hold>);
 
 /// Sends a datagram as a connection of its own, which nobody remembers (one-packet scheduling).
 #[cold]
@@ -94,10 +109,10 @@ fn once<A: Family>(
     director: &Director,
     mut packet: Packet<'_>,
     context: &Context<A>,
-    pick: &Pick<'_>,
+    chosen: Chosen<'_>,
 ) -> Verdict {
     let link = packet.link(A::V6);
-    let Some(flow) = make_flow(director, packet.rcu(), context, pick, link) else {
+    let Some(flow) = make_flow(director, packet.rcu(), context, chosen, link) else {
         return refuse(packet, &director.drops.ports);
     };
     // Another service's flow may have its rewritten addresses, and earns nothing by it.
@@ -117,16 +132,13 @@ fn make_flow<A: Family>(
     director: &Director,
     rcu: &Rcu,
     context: &Context<A>,
-    pick: &Pick<'_>,
+    (pick, hold): Chosen<'_>,
     link: u32,
 ) -> Option<Flow<A>> {
     let request = context.tuple;
     let dest = pick.dest;
     let method = dest.method();
-    let dport = match dest.port {
-        0 => request.dport,
-        port => port,
-    };
+    let dport = pick.port(request.dport, method);
     // Another family only behind a tunnel, which has no replies to match.
     let rip = A::of(dest.addr).unwrap_or(request.dst);
     let mut reply = Tuple {
@@ -142,9 +154,9 @@ fn make_flow<A: Family>(
         reply.dport = port;
         ports = Some(set);
     }
-    let extra = match (ports, link) {
-        (None, 0) => None,
-        (ports, link) => Some(Extra::boxed(ports, link, reply.dport)?),
+    let extra = match (ports, hold, link) {
+        (None, None, 0) => None,
+        (ports, hold, link) => Some(Extra::boxed(ports, hold, link, reply.dport)?),
     };
     let key = Key {
         tuple: request,
@@ -160,12 +172,12 @@ fn enter<A: Family>(
     director: &Director,
     packet: Packet<'_>,
     context: &Context<A>,
-    pick: &Pick<'_>,
+    chosen: Chosen<'_>,
 ) -> Verdict {
     let (rcu, flows) = (packet.rcu(), A::table(&director.flows));
     let link = packet.link(A::V6);
     for _ in 0..TRIES {
-        let Some(flow) = make_flow(director, rcu, context, pick, link) else {
+        let Some(flow) = make_flow(director, rcu, context, chosen, link) else {
             return refuse(packet, &director.drops.ports);
         };
         // Only now: nobody gives way to one that can't be made.

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Closed,
     /// Closed by both ends, or by one of two that never were known to be there.
     TimeWait,
+    /// A template that no connection got far with, and that none has now.
+    Untried,
     /// A SYN, and perhaps its answer, some seconds ago.
     HalfOpen,
     /// UDP that nobody has answered.
@@ -41,6 +43,8 @@ pub(crate) enum Kind {
     Unconfirmed,
     /// Confirmed once, and on its way out: half closed and quiet, or reset a moment ago.
     Leaving,
+    /// A template of a client who was served, and who has no connection now.
+    Remembered,
 }
 
 /// A flow's place among those that may give way: the least goes first.
@@ -64,6 +68,25 @@ pub(crate) fn rank(flow: &Standing, hz: u32) -> Option<Rank> {
     let kind = kind(flow, quiet)?;
     let fresh = u32::MAX - flow.idle;
     Some(Rank { kind, fresh })
+}
+
+/// The place of a template that has no connection now, idle since its last one began or that time ran out last; `assured`:
+/// one of them got far. It costs whoever floods two packets, so it must not keep out what is new.
+pub(crate) fn rank_template(assured: bool, idle: u32) -> Rank {
+    let kind = match assured {
+        true => Kind::Remembered,
+        false => Kind::Untried,
+    };
+    let fresh = u32::MAX - idle;
+    Rank { kind, fresh }
+}
+
+/// The place of what is not in use any more and is only to be cleared away.
+pub(crate) fn rank_void() -> Rank {
+    Rank {
+        kind: Kind::Closed,
+        fresh: 0,
+    }
 }
 
 fn kind(flow: &Standing, quiet: bool) -> Option<Kind> {
@@ -173,6 +196,19 @@ mod tests {
         assert_eq!(kind(Phase::Closing, false, 0), Some(Kind::TimeWait));
         assert_eq!(kind(Phase::Closing, true, 0), None);
         assert_eq!(kind(Phase::Closing, true, idle), Some(Kind::Leaving));
+    }
+
+    #[test]
+    fn a_template_goes_before_or_after_all_connections() {
+        let (untried, served) = (rank_template(false, 0), rank_template(true, u32::MAX));
+        for flow in all() {
+            let Some(other) = rank(&flow, HZ) else {
+                continue;
+            };
+            assert!(other < served && rank_void() <= other, "{flow:?}");
+            assert_eq!(untried < other, other.kind() > Kind::TimeWait, "{flow:?}");
+        }
+        assert!(rank_template(true, 5) < rank_template(true, 4));
     }
 
     #[test]

@@ -55,6 +55,9 @@ impl<'a, A: Family> Worst<'a, A> {
 impl<A: Family> Flow<A> {
     /// Its place among those that may give way, if it is one.
     fn rank(&self, now: Jiffies) -> Option<Rank> {
+        if self.is_template() {
+            return self.template_rank(now);
+        }
         let standing = Standing {
             phase: self.phase(),
             answered: self.seen.load(Ordering::Relaxed) & ANSWERED != 0,
@@ -95,6 +98,10 @@ impl<A: Family> FlowTable<A> {
     /// Removes it; `None` if there is none or another processor was faster.
     pub(crate) fn displace(&self, rcu: &Rcu, worst: &Worst<'_, A>) -> Option<Kind> {
         let (rank, flow) = worst.found?;
-        self.remove(rcu, flow).then_some(rank.kind())
+        let gone = flow.may_go() && self.remove(rcu, flow);
+        gone.then(|| {
+            flow.close_untried();
+            rank.kind()
+        })
     }
 }

@@ -69,12 +69,11 @@ impl<A: Family> FlowTable<A> {
 
     /// Gives back what a flow had that was taken out, but for its owner's part in all flows.
     fn release(&self, flow: &Flow<A>) {
-        flow.give_port();
-        let dest = &flow.dest;
+        flow.let_go();
         if flow.end() {
-            dest.set_active(false);
+            flow.dest.set_active(false);
         }
-        dest.unbind();
+        flow.unbind();
     }
 
     /// Whether the worker should be woken.

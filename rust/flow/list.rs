@@ -28,20 +28,29 @@ pub(crate) struct FlowView {
     pub(crate) method: u32,
     /// Seconds until it expires.
     pub(crate) expires: u32,
+    /// It is a template: the client is a network, and there may be a mark for the service.
+    pub(crate) template: bool,
 }
 
 impl<A: Family> Flow<A> {
     fn view(&self, timeouts: &Timeouts, now: Jiffies) -> FlowView {
         let request = &self.request;
+        let template = self.template_view();
+        let (proto, state) = template.unwrap_or((self.proto, self.state_name()));
+        let method = match template {
+            Some(_) => self.dest.method(),
+            None => self.method,
+        };
         FlowView {
-            proto: self.proto,
-            state: self.state_name(),
+            proto,
+            state,
             client: (request.src.into(), request.sport),
             service: (request.dst.into(), request.dport),
             dest: (self.dest.addr, self.dest_port()),
             local: self.local(),
-            method: u32::from(self.method),
+            method: u32::from(method),
             expires: self.expires_in(timeouts, now),
+            template: template.is_some(),
         }
     }
 
@@ -49,6 +58,7 @@ impl<A: Family> Flow<A> {
     fn dest_port(&self) -> u16 {
         match u32::from(self.method) {
             fwd::MASQ | fwd::FULLNAT => self.reply.sport,
+            _ if self.is_template() => self.reply.sport,
             _ => self.request.dport,
         }
     }
@@ -65,6 +75,10 @@ impl<A: Family> FlowTable<A> {
         mut f: impl FnMut(FlowView),
     ) -> Option<usize> {
         let now = Jiffies::now();
-        self.0.walk(rcu, at, |flow| f(flow.view(timeouts, now)))
+        self.0.walk(rcu, at, |flow| {
+            if !flow.is_void() {
+                f(flow.view(timeouts, now));
+            }
+        })
     }
 }

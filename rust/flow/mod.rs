@@ -3,7 +3,7 @@
 //! Flows: the connections that are known, and their table.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -21,18 +21,22 @@ use crate::wire::uapi::fwd;
 
 pub(crate) mod evict;
 pub(crate) mod expire;
+mod extra;
 mod family;
 mod flows;
 pub(crate) mod gate;
 mod late;
 pub(crate) mod list;
+mod template;
 pub(crate) mod ways;
 
 use self::family::Kept;
 
+pub(crate) use self::extra::Extra;
 pub(crate) use self::family::Family;
 pub(crate) use self::flows::Flows;
 pub(crate) use self::late::Why;
+pub(crate) use self::template::Hold;
 
 /// The server has answered (methods that see answers).
 const ANSWERED: u8 = 0x10;
@@ -89,48 +93,6 @@ pub(crate) struct Flow<A: Family> {
     /// What few flows have.
     extra: Option<KBox<Extra>>,
     kept: A::Kept,
-}
-
-/// What few flows have, behind the one word that the others have for it.
-///
-/// It is made with its flow and stays as long, so whoever has the flow may read it; what changes
-/// in it is atomic.
-pub(crate) struct Extra {
-    /// Where the local port came from (FULLNAT).
-    ports: Option<Arc<PortSet>>,
-    /// The port went back there.
-    given: AtomicBool,
-    /// The interface that answers must go back to, if the client's address does not tell; or 0.
-    link: u32,
-    /// When connection tracking last saw a packet of each side (FULLNAT).
-    shown: [AtomicU32; 2],
-}
-
-impl Extra {
-    fn shown(&self, side: Side) -> &AtomicU32 {
-        let [first, second] = &self.shown;
-        match side {
-            Side::First => first,
-            Side::Second => second,
-        }
-    }
-
-    /// For a flow with local port `port` from `ports` (FULLNAT), whose client is behind interface
-    /// `link` (0: its address tells). `None`: no memory; the port has gone back.
-    pub(crate) fn boxed(ports: Option<Arc<PortSet>>, link: u32, port: u16) -> Option<KBox<Self>> {
-        let set = ports.clone();
-        let extra = Self {
-            ports,
-            given: AtomicBool::new(false),
-            link,
-            shown: Default::default(),
-        };
-        let boxed = KBox::new(extra, GFP_ATOMIC).ok();
-        if let (None, Some(set)) = (&boxed, set) {
-            set.give(port);
-        }
-        boxed
-    }
 }
 
 const _: () = assert!(size_of::<Node<Flow<Ipv4Addr>>>() == 64);
@@ -214,7 +176,7 @@ impl<A: Family> Flow<A> {
 
     /// It is about to be known: from now on it counts at its destination.
     fn start(&mut self) {
-        self.dest.bind();
+        self.bind();
         *self.state.get_mut() = proto::FIRST;
     }
 
@@ -254,7 +216,13 @@ impl<A: Family> Flow<A> {
         let goes_on = proto::goes_on(self.proto, flags);
         match (side, self.translates()) {
             (Side::Second, _) if proto::resets(self.proto, flags) => {}
-            (Side::Second, _) => self.note(ANSWERED),
+            (Side::Second, _) => {
+                self.note(ANSWERED);
+                // IPVS: datagrams that are answered assure the template.
+                if seen & ANSWERED == 0 && !proto::has_states(self.proto) {
+                    self.assure();
+                }
+            }
             (Side::First, true) if !goes_on => {}
             (Side::First, true) if seen & ANSWERED != 0 => self.note(CONFIRMED),
             (Side::First, true) => {}
@@ -339,9 +307,19 @@ impl<A: Family> Flow<A> {
             // The server does not know this connection, whatever its client seems to say.
             self.seen.fetch_and(!CONFIRMED, Ordering::Relaxed);
         }
+        if self.phase_of(new) == Phase::Open {
+            self.assure();
+        }
         let (was, is) = (self.is_active(old), self.is_active(new));
         if was != is {
             self.dest.set_active(is);
+        }
+    }
+
+    /// The connection got far: its template, if it has one, is worth more from now on.
+    fn assure(&self) {
+        if let Some(tie) = self.tie() {
+            tie.assure();
         }
     }
 
@@ -361,12 +339,18 @@ impl<A: Family> Flow<A> {
 
     /// How long it may be idle in its present state.
     fn timeout(&self, timeouts: &Timeouts) -> Jiffies {
+        if let Some(timeout) = self.template_timeout() {
+            return timeout;
+        }
         // ORDERING: see `enter`; the stamp is read after.
         Jiffies::seconds(timeouts.get(self.proto, self.state.load(Ordering::Acquire)))
     }
 
     /// How long it has left, if no packet comes; `None`: its time-out has run out.
     fn left(&self, timeouts: &Timeouts, now: Jiffies) -> Option<Jiffies> {
+        if self.is_template() {
+            return self.template_left(now);
+        }
         let Jiffies(timeout) = self.timeout(timeouts);
         clock::left(now.0, self.stamp().0, timeout, HZ).map(Jiffies)
     }
@@ -472,13 +456,19 @@ impl<A: Family> Flow<A> {
 }
 
 impl<A: Family> Flow<A> {
-    /// Gives the local port back where it came from, the first time only.
-    fn give_port(&self) {
-        if let Some(extra) = &self.extra {
-            if let (Some(ports), false) = (&extra.ports, extra.given.swap(true, Ordering::Relaxed))
-            {
-                ports.give(self.reply.dport);
-            }
+    /// Gives the local port back where it came from and leaves the template, the first time only.
+    fn let_go(&self) {
+        let Some(extra) = &self.extra else {
+            return;
+        };
+        if extra.given.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(ports) = &extra.ports {
+            ports.give(self.reply.dport);
+        }
+        if let Some(tie) = &extra.tie {
+            tie.leave();
         }
     }
 }
@@ -486,9 +476,9 @@ impl<A: Family> Flow<A> {
 impl<A: Family> Drop for Flow<A> {
     /// It may never have been in the table, or go with it.
     fn drop(&mut self) {
-        self.give_port();
+        self.let_go();
         if *self.state.get_mut() != ENDED {
-            self.dest.unbind();
+            self.unbind();
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Schedulers: which destination gets a new connection. One file a scheduler.
+//! Schedulers: which destination gets a new connection. One file a scheduler; `persist` has whose choice is kept.
 //!
 //! Pure: `core` only, no allocation. Every scheduler picks what IPVS's scheduler of that name picks in the same state.
 //!
@@ -22,6 +22,7 @@ pub(crate) mod locality;
 mod mh;
 mod nq;
 mod ovf;
+pub(crate) mod persist;
 mod rr;
 mod sed;
 mod sh;

@@ -10,6 +10,7 @@ use super::id::{DestId, ServiceId};
 use super::refusal::{demand, refuse, Outcome};
 use super::spec::ServiceSpec;
 use crate::proto;
+use crate::sched::persist;
 use crate::sys::host;
 use crate::sys::net::Net;
 use crate::sys::route::AddrType;
@@ -34,9 +35,9 @@ pub(super) fn service_id(id: &ServiceId) -> Outcome {
 /// Looks at what is said of a service.
 pub(super) fn service(id: &ServiceId, spec: &ServiceSpec) -> Outcome {
     demand(
-        spec.flags & svc_flags::PERSISTENT == 0,
-        EOPNOTSUPP,
-        c"persistence is not supported",
+        !spec.is_persistent() || (1..=persist::MAX_TIMEOUT).contains(&spec.timeout),
+        EINVAL,
+        c"the time-out of persistence must be 1 to 2678400 seconds, which are 31 days",
     )?;
     demand(
         spec.flags & svc_flags::ONEPACKET == 0 || id.is_marked() || !proto::has_states(id.proto),

@@ -46,6 +46,8 @@ pub(crate) struct Dest {
 struct Load {
     active: AtomicU32,
     total: AtomicU32,
+    /// Templates that lead here.
+    templates: AtomicU32,
     weight: AtomicU32,
     last_weight: AtomicU32,
     upper: AtomicU32,
@@ -69,6 +71,7 @@ impl Dest {
             load: Load {
                 active: AtomicU32::new(0),
                 total: AtomicU32::new(0),
+                templates: AtomicU32::new(0),
                 weight: AtomicU32::new(0),
                 last_weight: AtomicU32::new(0),
                 upper: AtomicU32::new(0),
@@ -111,6 +114,21 @@ impl Dest {
         // ORDERING: as in `bind`.
         self.load.total.fetch_sub(1, Ordering::SeqCst);
         self.recheck();
+    }
+
+    /// A template leads here from now on. It is no connection: the thresholds do not count it.
+    pub(crate) fn bind_template(&self) {
+        self.load.templates.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A template that led here ends.
+    pub(crate) fn unbind_template(&self) {
+        self.load.templates.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many templates lead here: IPVS's persistent connections.
+    pub(crate) fn templates(&self) -> u32 {
+        self.load.templates.load(Ordering::Relaxed)
     }
 
     /// One of its connections gets into a state that counts as active, or out of it.

@@ -15,11 +15,13 @@ use super::ports::{Held, PortSet};
 use super::refusal::{demand, Outcome};
 use super::spec::ServiceSpec;
 use crate::pool::turn::Turn;
+use crate::sched::persist::{First, Name, Persistence};
 use crate::sched::{self, Candidate, Change, Flags, Key, Kind, Nobody, Outside, State};
 use crate::sys::front::Front;
 use crate::sys::log;
 use crate::sys::quota::Taken;
 use crate::sys::rcu::{Rcu, RcuCell};
+use crate::wire::uapi::fwd;
 
 /// A service as the packets see it.
 pub(crate) struct Service {
@@ -53,12 +55,36 @@ impl Service {
     ) -> Option<Pick<'a>> {
         let scheduler = self.scheduler.get(rcu)?;
         match scheduler.pick(key, outside) {
-            Ok(pick) => Some(pick),
+            Ok(pick) => Some(self.at_port(pick)),
             Err(nobody) => {
                 self.report(scheduler.kind, nobody);
                 None
             }
         }
+    }
+
+    /// How it is persistent, if it is.
+    #[inline]
+    pub(crate) fn persistence<'a>(&'a self, rcu: &'a Rcu) -> Option<&'a Persistence> {
+        self.scheduler.get(rcu)?.persistence.as_ref()
+    }
+
+    /// What the template for a packet is found by.
+    pub(crate) fn template_name(&self, rule: &Persistence, packet: &First) -> Name {
+        rule.name(self.id.mark, self.id.port, packet)
+    }
+
+    /// Gives a new connection the destination of its template. `None`: with FULLNAT, if the
+    /// destination is not this service's, whose local addresses it would need.
+    pub(crate) fn keep<'a>(&'a self, rcu: &'a Rcu, dest: &'a Arc<Dest>) -> Option<Pick<'a>> {
+        Some(self.at_port(self.scheduler.get(rcu)?.keep(dest)?))
+    }
+
+    /// IPVS: a persistent service that has no port of its own leads each port to itself.
+    #[inline]
+    fn at_port<'a>(&self, mut pick: Pick<'a>) -> Pick<'a> {
+        pick.keeps_port &= self.id.port == 0;
+        pick
     }
 
     /// Says in the log, as IPVS does, that nobody takes a connection.
@@ -103,6 +129,7 @@ pub(super) struct Scheduler {
     flags: Flags,
     /// Each datagram is a connection of its own.
     one_packet: bool,
+    persistence: Option<Persistence>,
     slots: Front<Slot>,
     table: KVVec<u32>,
     cursor: AtomicU64,
@@ -134,6 +161,7 @@ impl Scheduler {
             kind,
             flags: spec.sched_flags(),
             one_packet: spec.is_one_packet(),
+            persistence: spec.persistence(),
             slots,
             table,
             cursor: AtomicU64::new(cursor),
@@ -190,13 +218,27 @@ impl Scheduler {
         };
         let index = sched::pick(self.kind, self.flags, &self.slots, state, key, outside)?;
         let slot = self.slots.get(index).ok_or(Nobody::Left)?;
-        Ok(Pick {
-            dest: &slot.dest,
-            sources: &slot.sources,
+        Ok(self.picked(&slot.dest, &slot.sources))
+    }
+
+    fn keep<'a>(&'a self, dest: &'a Arc<Dest>) -> Option<Pick<'a>> {
+        if u32::from(dest.method()) != fwd::FULLNAT {
+            return Some(self.picked(dest, &[]));
+        }
+        let mut slots = self.slots.iter();
+        let slot = slots.find(|slot| Arc::ptr_eq(&slot.dest, dest))?;
+        Some(self.picked(dest, &slot.sources))
+    }
+
+    fn picked<'a>(&'a self, dest: &'a Arc<Dest>, sources: &'a [Source]) -> Pick<'a> {
+        Pick {
+            dest,
+            sources,
             one_packet: self.one_packet,
+            keeps_port: self.persistence.is_some(),
             turn: &self.turn,
             look: &self.look,
-        })
+        }
     }
 }
 
@@ -205,6 +247,8 @@ pub(crate) struct Pick<'a> {
     pub(crate) dest: &'a Arc<Dest>,
     /// No datagram is to be remembered.
     pub(crate) one_packet: bool,
+    /// The packet keeps its port, whatever the destination's.
+    keeps_port: bool,
     sources: &'a [Source],
     turn: &'a Turn,
     look: &'a Turn,
@@ -227,6 +271,17 @@ const TRY: usize = 64;
 const LOOK: usize = 4;
 
 impl Pick<'_> {
+    /// The port at the destination for a packet to port `dport`.
+    #[inline(always)]
+    pub(crate) fn port(&self, dport: u16, method: u8) -> u16 {
+        match self.dest.port {
+            0 => dport,
+            // Not with FULLNAT, whose local ports are for this one.
+            port if !self.keeps_port || u32::from(method) == fwd::FULLNAT => port,
+            _ => dport,
+        }
+    }
+
     /// Takes a local port for FULLNAT towards port `peer` at the real server, the service's
     /// local addresses serving in turn. `None`: there is none left on those that were tried;
     /// the next try goes on behind them.

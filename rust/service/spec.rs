@@ -2,6 +2,7 @@
 
 //! What a user says of a service.
 
+use crate::sched::persist::Persistence;
 use crate::sched::{Flags, Kind};
 use crate::wire::uapi::svc_flags;
 
@@ -11,9 +12,9 @@ pub(crate) struct ServiceSpec {
     pub(crate) kind: Kind,
     /// Some of `wire::uapi::svc_flags`.
     pub(crate) flags: u32,
-    /// Seconds of persistence; only kept.
+    /// Seconds of persistence, if it is persistent.
     pub(crate) timeout: u32,
-    /// The granularity of persistence, as it came; only kept.
+    /// The granularity of persistence, as it came.
     pub(crate) netmask: [u8; 4],
 }
 
@@ -28,5 +29,17 @@ impl ServiceSpec {
     /// Whether each datagram is scheduled by itself, and none remembered.
     pub(super) fn is_one_packet(&self) -> bool {
         self.flags & svc_flags::ONEPACKET != 0
+    }
+
+    pub(super) fn is_persistent(&self) -> bool {
+        self.flags & svc_flags::PERSISTENT != 0
+    }
+
+    /// How it is persistent, if it is.
+    pub(super) fn persistence(&self) -> Option<Persistence> {
+        self.is_persistent().then_some(Persistence {
+            timeout: self.timeout,
+            netmask: self.netmask,
+        })
     }
 }

@@ -17,7 +17,7 @@ use crate::sched::Candidate;
 use crate::sys::stats::Counts;
 use crate::sys::time::Jiffies;
 
-/// So many seconds after its last connection a destination is forgotten.
+/// So many seconds after its last connection or template a destination is forgotten.
 const TRASH_PERIOD: u32 = 120;
 
 /// A destination of a certain service.
@@ -80,7 +80,7 @@ impl Trash {
 
 impl Trashed {
     fn is_forgotten(&mut self, now: Jiffies) -> bool {
-        if self.dest.total() != 0 {
+        if self.dest.total() != 0 || self.dest.templates() != 0 {
             self.idle = None;
             return false;
         }

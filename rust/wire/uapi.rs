@@ -295,6 +295,8 @@ pub mod info {
     pub const DISPLACED_ONE_WAY: u16 = 72;
     /// u64, connections that gave way whose ends were not known to be there.
     pub const DISPLACED_UNCONFIRMED: u16 = 73;
+    /// u64, templates without connections that gave way.
+    pub const DISPLACED_TEMPLATES: u16 = 74;
     /// u32, [`super::early`]: whether the early path is on.
     pub const EARLY: u16 = 80;
     /// Nest of [`super::late`].
@@ -378,6 +380,15 @@ pub mod conn {
     pub const EXPIRES: u16 = 13;
     /// u32, [`super::fwd`].
     pub const FWD_METHOD: u16 = 14;
+    /// u32, [`super::conn_flags`].
+    pub const FLAGS: u16 = 15;
+}
+
+/// What a connection is besides; numbers of IPVS's flags.
+pub mod conn_flags {
+    /// A template: it remembers for which clients a destination is. The mark of a service by mark stands in the
+    /// first four bytes of the virtual address, and the protocol is 0.
+    pub const TEMPLATE: u32 = 0x1000;
 }
 
 /// Address families, as Linux numbers them.
@@ -392,6 +403,8 @@ pub mod af {
 
 /// Protocols, as IANA numbers them.
 pub mod proto {
+    /// Any; of templates of services by mark.
+    pub const IP: u16 = 0;
     /// TCP.
     pub const TCP: u16 = 6;
     /// UDP.

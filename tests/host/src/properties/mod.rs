@@ -5,6 +5,7 @@ mod cursors;
 mod hashed;
 mod least;
 mod locality;
+mod persist;
 mod ports;
 mod rates;
 mod rr;
