@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, 
 use crate::error::Usage;
 
 const USAGE: &str = "\
-rlvsadm -A|-E SERVICE [-s SCHEDULER] [-b FLAGS] [-o]
+rlvsadm -A|-E SERVICE [-s SCHEDULER] [-p [SECONDS]] [-M MASK] [-b FLAGS] [-o]
        rlvsadm -D SERVICE
        rlvsadm -C
        rlvsadm -a|-e SERVICE -r SERVER [-g|-i|-m|--fullnat] [-w WEIGHT] [-x UPPER] [-y LOWER]
@@ -152,6 +152,19 @@ pub struct ServiceArgs {
     /// flag-1,flag-2,flag-3. With -a and -e: --fullnat
     #[arg(short = 'b', long, value_name = "FLAGS", num_args = 0..=1)]
     pub sched_flags: Option<Option<String>>,
+    /// Persistence: new connections of a client go where his last one went, for so many seconds; 360
+    /// if they are left out
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        value_parser = clap::value_parser!(u32).range(1..=TIMEOUT_MAX)
+    )]
+    pub persistent: Option<Option<u32>>,
+    /// With -p: clients that this mask, or for IPv6 prefix length, does not tell apart count as one
+    #[arg(short = 'M', long, value_name = "MASK")]
+    pub netmask: Option<String>,
     /// One-packet scheduling: each datagram goes where the scheduler says, and none is remembered
     #[arg(short = 'o', long)]
     pub ops: bool,
@@ -269,8 +282,6 @@ enum Values {
 /// ipvsadm's options that this version does not support: known, so that they can be refused by name.
 const UNSUPPORTED: &[(&str, Option<char>, Values)] = &[
     ("sctp-service", None, Values::One),
-    ("persistent", Some('p'), Values::One),
-    ("netmask", Some('M'), Values::One),
     ("pe", None, Values::One),
     ("tun-port", None, Values::One),
     ("tun-nocsum", None, Values::None),
@@ -445,9 +456,6 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         for (option, name) in [
-            ("-p", "--persistent"),
-            ("-p 300", "--persistent"),
-            ("-M 255.255.255.0", "--netmask"),
             ("--pe sip", "--pe"),
             ("--sctp-service 10.0.0.1:80", "--sctp-service"),
             ("--tun-port 6080", "--tun-port"),
@@ -481,9 +489,14 @@ mod tests {
             "x -x 2147483648",
             "x -y -5",
             "x --set 2678401 0 0",
+            "x -p 0",
+            "x -p 2678401",
         ] {
             assert!(refusal(line).starts_with("invalid value"), "{line}");
         }
+        let seconds = |line| given(line).args.service.persistent;
+        assert_eq!(seconds("x -p 2678400"), Some(Some(2_678_400)));
+        assert_eq!((seconds("x -f 1 -p -6"), seconds("x")), (Some(None), None));
         assert_eq!(given("x -w 2147483647").args.server.weight, 2_147_483_647);
         assert_eq!(
             given("x --set 0 0 2678400").args.commands.set,
@@ -497,7 +510,7 @@ mod tests {
             let Ok(Parsed::Print(text)) = read(line.split_whitespace()) else {
                 panic!("{line}");
             };
-            assert!(text.contains("--add-laddr") && !text.contains("--persistent "));
+            assert!(text.contains("--add-laddr") && !text.contains("--start-daemon"));
         }
         let Ok(Parsed::Print(text)) = read(["x", "-v"]) else {
             panic!();

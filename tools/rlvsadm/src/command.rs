@@ -10,6 +10,7 @@ use crate::error::Usage;
 use crate::flags;
 use crate::model::{Method, Timeouts};
 use crate::names::Names;
+use crate::persistence::{Mask, Persistence, DEFAULT_TIMEOUT};
 use crate::protocol::Proto;
 use crate::wire::uapi::{svc_flags, SCHED_NAME_MAX};
 
@@ -58,6 +59,9 @@ pub struct ServiceRule {
     pub scheduler: String,
     /// Bits of [`flags::MASK`], and [`svc_flags::ONEPACKET`].
     pub flags: u32,
+    pub persistence: Option<Persistence>,
+    /// There is a mask and no persistence.
+    pub unused_mask: bool,
 }
 
 /// A real server as an administrator describes it.
@@ -75,6 +79,10 @@ pub struct ServerRule {
 impl Change {
     /// What an administrator should know of a change that is carried out all the same.
     pub fn warning(&self) -> Option<String> {
+        if let Change::AddService(rule) | Change::EditService(rule) = self {
+            let text = "warning: the mask is not used without persistence, -p";
+            return rule.unused_mask.then(|| text.to_owned());
+        }
         let (Change::AddServer(service, rule) | Change::EditServer(service, rule)) = self else {
             return None;
         };
@@ -172,7 +180,7 @@ const METHODS: &[&str] = &[
     "fullnat",
     "sched_flags",
 ];
-const SERVICE_OPTIONS: &[&str] = &["scheduler", "sched_flags", "ops"];
+const SERVICE_OPTIONS: &[&str] = &["scheduler", "sched_flags", "persistent", "netmask", "ops"];
 const SERVER_OPTIONS: &[&str] = &[
     "gatewaying",
     "ipip",
@@ -386,11 +394,26 @@ impl Reader<'_> {
             Some(Some(list)) => flags::parse(list, scheduler)?,
         };
         let id = self.service()?;
+        let persistence = self.persistence(id)?;
         Ok(ServiceRule {
             id,
             scheduler: scheduler.to_owned(),
             flags: flags | self.one_packet(id)?,
+            persistence,
+            unused_mask: args.netmask.is_some() && persistence.is_none(),
         })
+    }
+
+    fn persistence(&self, id: ServiceId) -> Result<Option<Persistence>, Usage> {
+        let args = &self.given.args.service;
+        let mask = match &args.netmask {
+            Some(text) => Mask::parse(text, id.family())?,
+            None => Mask::host(id.family()),
+        };
+        let timeout = args
+            .persistent
+            .map(|given| given.unwrap_or(DEFAULT_TIMEOUT));
+        Ok(timeout.map(|timeout| Persistence { timeout, mask }))
     }
 
     fn one_packet(&self, id: ServiceId) -> Result<u32, Usage> {

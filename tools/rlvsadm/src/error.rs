@@ -72,6 +72,10 @@ pub enum Usage {
     NoFlags(String),
     #[error("-b takes no value with {0}, where it means --fullnat")]
     FullnatValue(String),
+    #[error(
+        "`{0}' is no mask: for IPv4 it is as 255.255.255.0, for IPv6 a prefix length of 1 to 128"
+    )]
+    Mask(String),
     #[error("{0} can't stand among rules")]
     NotARule(String),
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::address::{Endpoint, ServiceId};
 use crate::flags;
 use crate::model::{Conn, Dest, Entry, Info, Laddr, Method, Stats, Timeouts};
+use crate::persistence::Persistence;
 use crate::protocol::Proto;
 use crate::wire::uapi::{early, late};
 
@@ -24,6 +25,8 @@ struct Service<'a> {
     id: ServiceId,
     scheduler: &'a str,
     flags: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    persistence: Option<Persistence>,
     one_packet: bool,
     stats: Stats,
     local_addresses: &'a [Laddr],
@@ -56,6 +59,7 @@ struct Connection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     local: Option<Endpoint>,
     destination: Endpoint,
+    template: bool,
 }
 
 #[derive(Serialize)]
@@ -72,6 +76,7 @@ struct Module<'a> {
     displaced_half_open: u64,
     displaced_one_way: u64,
     displaced_unconfirmed: u64,
+    displaced_templates: u64,
     upkeep_runs: u64,
     early_path: &'static str,
     early: BTreeMap<&'static str, u64>,
@@ -99,6 +104,7 @@ fn service(entry: &Entry) -> Service<'_> {
         id: service.id,
         scheduler: &service.scheduler,
         flags: flags::names(service.flags, &service.scheduler),
+        persistence: service.persistence,
         one_packet: service.is_one_packet(),
         stats: service.stats,
         local_addresses: &entry.laddrs,
@@ -135,6 +141,7 @@ fn connection(conn: &Conn) -> Connection<'_> {
         virt: conn.virt,
         local: conn.local,
         destination: conn.dest,
+        template: conn.template,
     }
 }
 
@@ -158,6 +165,7 @@ pub fn info(info: &Info) -> String {
         displaced_half_open: info.displaced_half_open,
         displaced_one_way: info.displaced_one_way,
         displaced_unconfirmed: info.displaced_unconfirmed,
+        displaced_templates: info.displaced_templates,
         upkeep_runs: info.upkeep_runs,
         early_path: match info.early {
             early::ON => "on",

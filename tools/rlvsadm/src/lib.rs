@@ -16,6 +16,7 @@ pub mod link;
 pub mod model;
 pub mod names;
 pub mod netlink;
+pub mod persistence;
 pub mod protocol;
 pub mod request;
 pub mod restore;

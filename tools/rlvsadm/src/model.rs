@@ -8,8 +8,11 @@ use serde::Serialize;
 use crate::address::{Endpoint, Family, ServiceId};
 use crate::error::LinkError;
 use crate::fields::Fields;
+use crate::persistence::{Mask, Persistence};
 use crate::protocol::Proto;
-use crate::wire::uapi::{af, attr, conn, dest, fwd, info, laddr, late, stats, svc, svc_flags};
+use crate::wire::uapi::{
+    af, attr, conn, conn_flags, dest, fwd, info, laddr, late, stats, svc, svc_flags,
+};
 
 /// How packets get to a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -100,6 +103,7 @@ pub struct Service {
     pub id: ServiceId,
     pub scheduler: String,
     pub flags: u32,
+    pub persistence: Option<Persistence>,
     pub stats: Stats,
 }
 
@@ -114,13 +118,27 @@ impl Service {
         let fields = Fields::read(answer, "message")?.nest(attr::SERVICE, "service")?;
         // The second word says which flags are meant; in an answer all are.
         let [flags, _] = words(fields.need(svc::FLAGS)?.bytes()?);
+        let id = service_id(&fields)?;
+        let persistence = match flags & svc_flags::PERSISTENT {
+            0 => None,
+            _ => Some(persistence(&fields, id.family())?),
+        };
         Ok(Service {
-            id: service_id(&fields)?,
+            id,
             scheduler: fields.text(svc::SCHED_NAME)?,
             flags,
+            persistence,
             stats: Stats::read(&fields.nest(svc::STATS64, "statistics")?)?,
         })
     }
+}
+
+fn persistence(fields: &Fields<'_>, family: Family) -> Result<Persistence, LinkError> {
+    let mask = fields.need(svc::NETMASK)?.bytes()?;
+    Ok(Persistence {
+        timeout: fields.u32(svc::TIMEOUT)?,
+        mask: Mask::from_bytes(mask, family),
+    })
 }
 
 fn service_id(fields: &Fields<'_>) -> Result<ServiceId, LinkError> {
@@ -201,7 +219,7 @@ impl Laddr {
     }
 }
 
-/// A connection.
+/// A connection, or a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conn {
     pub protocol: Proto,
@@ -214,6 +232,8 @@ pub struct Conn {
     pub state: String,
     /// Seconds until it expires.
     pub expires: u32,
+    /// It remembers where a client, or a network of clients, belongs.
+    pub template: bool,
 }
 
 impl Conn {
@@ -226,6 +246,8 @@ impl Conn {
         let local = fields
             .find(conn::LADDR)
             .map(|_| endpoint(&fields, conn::LADDR, conn::LPORT, dest_family));
+        let flags = fields.find(conn::FLAGS).map(|attr| attr.u32());
+        let flags = flags.transpose()?.unwrap_or(0);
         Ok(Conn {
             protocol: protocol(fields.u16(conn::PROTOCOL)?)?,
             client: endpoint(&fields, conn::CADDR, conn::CPORT, family)?,
@@ -235,6 +257,7 @@ impl Conn {
             method: Method::from_word(fields.u32(conn::FWD_METHOD)?)?,
             state: fields.text(conn::STATE)?,
             expires: fields.u32(conn::EXPIRES)?,
+            template: flags & conn_flags::TEMPLATE != 0,
         })
     }
 }
@@ -262,6 +285,8 @@ pub struct Info {
     pub displaced_one_way: u64,
     /// Connections that gave way whose ends were not known to be there.
     pub displaced_unconfirmed: u64,
+    /// Templates without connections that gave way.
+    pub displaced_templates: u64,
     /// How often the upkeep of the network namespace has run.
     pub upkeep_runs: u64,
     pub module_version: String,
@@ -287,6 +312,7 @@ impl Info {
             displaced_half_open: fields.count(info::DISPLACED_HALF_OPEN)?,
             displaced_one_way: fields.count(info::DISPLACED_ONE_WAY)?,
             displaced_unconfirmed: fields.count(info::DISPLACED_UNCONFIRMED)?,
+            displaced_templates: fields.count(info::DISPLACED_TEMPLATES)?,
             upkeep_runs: fields.count(info::UPKEEP_RUNS)?,
             module_version: fields.text(info::MODULE_VERSION)?,
             early: fields.u32(info::EARLY)?,
@@ -375,8 +401,23 @@ mod tests {
         assert_eq!(service.id.to_string(), "-t 10.0.0.1:80");
         assert_eq!(service.scheduler, "sh");
         assert_eq!(service.flags, 0x1a);
+        assert_eq!(service.persistence, None);
         assert_eq!(service.stats.conns, u64::from(u32::MAX) + 1);
         assert_eq!(service.stats.outbps, 10);
+    }
+
+    #[test]
+    fn a_persistent_service_has_a_time_and_a_mask() {
+        for (at, mask) in [
+            ("[fd00::1]:80", Mask::V6(64)),
+            ("10.0.0.1:80", Mask::V4(64_u32.to_ne_bytes().into())),
+        ] {
+            let service = Service::read(&service_answer(at, "sh", 3)).unwrap();
+            assert_eq!(
+                service.persistence,
+                Some(Persistence { timeout: 300, mask })
+            );
+        }
     }
 
     #[test]
@@ -422,6 +463,9 @@ mod tests {
         assert_eq!(conn_plain.client, endpoint("192.0.2.1:4000"));
         assert_eq!(conn_plain.state, "ESTABLISHED");
         let local = nest(Nest::new()).at(conn::LADDR, conn::LPORT, "10.0.1.1:5000");
+        let template = nest(Nest::new()).u32(conn::FLAGS, conn_flags::TEMPLATE);
+        let template = Nest::new().nest(attr::CONN, template).bytes();
+        assert!(Conn::read(&template).unwrap().template && !conn_plain.template);
         let full = Nest::new().nest(attr::CONN, local).bytes();
         assert_eq!(
             Conn::read(&full).unwrap().local,

@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use crate::wire::uapi;
 
-/// The protocol of a service.
+/// The protocol of a service, or of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Proto {
     Tcp,
     Udp,
+    /// Any: of templates of services by mark.
+    Ip,
 }
 
 /// What there is to know of a protocol.
@@ -30,7 +32,7 @@ struct Row {
     flags: i32,
 }
 
-const TABLE: [Row; 2] = [
+const TABLE: [Row; 3] = [
     Row {
         proto: Proto::Tcp,
         number: uapi::proto::TCP,
@@ -46,6 +48,14 @@ const TABLE: [Row; 2] = [
         option: "-u",
         socket: SockType::DGram,
         flags: libc::NI_DGRAM,
+    },
+    Row {
+        proto: Proto::Ip,
+        number: uapi::proto::IP,
+        name: "IP",
+        option: "",
+        socket: SockType::Stream,
+        flags: 0,
     },
 ];
 
@@ -65,7 +75,7 @@ impl Proto {
         self.row().number
     }
 
-    /// The option that names a service of it.
+    /// The option that names a service of it, if there can be one.
     pub fn option(self) -> &'static str {
         self.row().option
     }
@@ -97,6 +107,6 @@ mod tests {
             assert_eq!(row.proto.row().number, row.number);
             assert_eq!(Proto::from_number(row.number), Some(row.proto));
         }
-        assert_eq!(Proto::from_number(0), None);
+        assert_eq!(Proto::from_number(1), None);
     }
 }

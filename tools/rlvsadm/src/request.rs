@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
-use crate::address::{bytes, family, Endpoint, Family, ServiceId};
+use crate::address::{bytes, family, Endpoint, ServiceId};
 use crate::command::{Change, ServerRule, ServiceRule};
 use crate::model::Timeouts;
+use crate::persistence::Mask;
 use crate::wire::nlattr::{padded, HEADER_LEN, NESTED};
-use crate::wire::uapi::{attr, cmd, dest, laddr, svc};
+use crate::wire::uapi::{attr, cmd, dest, laddr, svc, svc_flags};
 
 /// A command with its attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,19 +109,21 @@ fn service_id(service: ServiceId) -> Writer {
     }
 }
 
-/// Persistence is off, with the time-out and the granularity that stand for none.
+/// Without persistence there are the time-out and the granularity that stand for none.
 fn service(rule: &ServiceRule) -> Writer {
     const ALL: u32 = u32::MAX;
-    let host_mask = match rule.id.family() {
-        Family::IPv4 => u32::MAX,
-        Family::IPv6 => 128,
+    let (persistent, timeout, mask) = match rule.persistence {
+        Some(how) => (svc_flags::PERSISTENT, how.timeout, how.mask),
+        None => (0, 0, Mask::host(rule.id.family())),
     };
-    let flags = [rule.flags, ALL].map(u32::to_ne_bytes).concat();
+    let flags = [rule.flags | persistent, ALL]
+        .map(u32::to_ne_bytes)
+        .concat();
     service_id(rule.id)
         .text(svc::SCHED_NAME, &rule.scheduler)
         .put(svc::FLAGS, &flags)
-        .u32(svc::TIMEOUT, 0)
-        .u32(svc::NETMASK, host_mask)
+        .u32(svc::TIMEOUT, timeout)
+        .put(svc::NETMASK, &mask.bytes())
 }
 
 fn server_id(endpoint: Endpoint) -> Writer {
@@ -195,7 +198,7 @@ mod tests {
     use super::*;
     use crate::fields::Fields;
     use crate::testing::change;
-    use crate::wire::uapi::{af, fwd, svc_flags};
+    use crate::wire::uapi::{af, fwd};
 
     fn request(line: &str) -> Request {
         Request::from(&change(line))
@@ -241,6 +244,27 @@ mod tests {
         assert_eq!(nest.u32(svc::NETMASK).unwrap(), 128);
         let flags = [svc_flags::PORT, u32::MAX].map(u32::to_ne_bytes).concat();
         assert_eq!(nest.need(svc::FLAGS).unwrap().payload, flags);
+    }
+
+    #[test]
+    fn persistence_is_a_flag_with_a_time_and_a_mask() {
+        for (line, timeout, mask) in [
+            ("-A -t 10.0.0.1:80 -p", 360, [255; 4]),
+            (
+                "-A -t 10.0.0.1:80 -p 50 -M 255.255.0.0",
+                50,
+                [255, 255, 0, 0],
+            ),
+            ("-E -f 1 -6 -p 50 -M 64", 50, 64_u32.to_ne_bytes()),
+        ] {
+            let request = request(line);
+            let top = Fields::read(&request.attributes, "message").unwrap();
+            let nest = top.nest(attr::SERVICE, "service").unwrap();
+            let flags = [svc_flags::PERSISTENT, u32::MAX].map(u32::to_ne_bytes);
+            assert_eq!(nest.need(svc::FLAGS).unwrap().payload, flags.concat());
+            assert_eq!(nest.u32(svc::TIMEOUT).unwrap(), timeout);
+            assert_eq!(nest.need(svc::NETMASK).unwrap().payload, mask);
+        }
     }
 
     #[test]

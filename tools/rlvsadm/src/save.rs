@@ -26,12 +26,15 @@ fn service_rule(service: &str, entry: &Entry) -> String {
     let scheduler = &entry.service.scheduler;
     let flags = flags::names(entry.service.flags, scheduler).join(",");
     let flags = option("-b", (!flags.is_empty()).then_some(flags));
+    let persistence = entry.service.persistence;
+    let seconds = option("-p", persistence.map(|how| how.timeout));
+    let mask = option("-M", persistence.and_then(|how| how.mask.listed()));
     let ops = if entry.service.is_one_packet() {
         " -o"
     } else {
         ""
     };
-    format!("-A {service} -s {scheduler}{ops}{flags}\n")
+    format!("-A {service} -s {scheduler}{seconds}{mask}{ops}{flags}\n")
 }
 
 fn laddr_rule(service: &str, laddr: &Laddr) -> String {

@@ -171,6 +171,7 @@ pub(crate) fn service_answer(at: &str, scheduler: &str, flags: u32) -> Answer {
         .at(svc::ADDR, svc::PORT, at)
         .text(svc::SCHED_NAME, scheduler);
     let nest = Nest(nest.0.put(svc::FLAGS, &flag_words));
+    let nest = nest.u32(svc::TIMEOUT, 300).u32(svc::NETMASK, 64);
     let nest = nest.nest(svc::STATS64, counters());
     Nest::new().nest(attr::SERVICE, nest).bytes()
 }
@@ -231,6 +232,7 @@ pub(crate) fn info_answer() -> Answer {
         .u64(info::DISPLACED_HALF_OPEN, 5)
         .u64(info::DISPLACED_ONE_WAY, 6)
         .u64(info::DISPLACED_UNCONFIRMED, 7)
+        .u64(info::DISPLACED_TEMPLATES, 8)
         .text(info::MODULE_VERSION, "0.1.0")
         .u32(info::EARLY, 0)
         .nest(info::LATE, Nest::new().u64(1, 5).u64(10, 7))

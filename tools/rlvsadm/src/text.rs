@@ -97,11 +97,21 @@ fn service_name(id: ServiceId, numeric: bool, names: &dyn Names) -> String {
 
 fn flag_list(service: &Service) -> String {
     let names = flags::names(service.flags, &service.scheduler);
+    let names = match names.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", names.join(",")),
+    };
     let ops = if service.is_one_packet() { " ops" } else { "" };
-    if names.is_empty() {
-        return ops.to_owned();
-    }
-    format!(" ({}){ops}", names.join(","))
+    format!("{names}{}{ops}", persistence(service))
+}
+
+fn persistence(service: &Service) -> String {
+    let Some(how) = service.persistence else {
+        return String::new();
+    };
+    let mask = how.mask.listed();
+    let mask = mask.map_or_else(String::new, |mask| format!(" mask {mask}"));
+    format!(" persistent {}{mask}", how.timeout)
 }
 
 fn dest(dest: &Dest, protocol: Option<Proto>, format: Format, names: &dyn Names) -> String {
@@ -245,6 +255,7 @@ pub fn info(info: &Info) -> String {
         ("  half-open", info.displaced_half_open),
         ("  one-way UDP", info.displaced_one_way),
         ("  unconfirmed", info.displaced_unconfirmed),
+        ("  templates", info.displaced_templates),
     ];
     let rows = rows.map(|(name, value)| match name.ends_with(':') {
         true => format!("{name}\n"),

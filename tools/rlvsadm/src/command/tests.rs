@@ -41,6 +41,8 @@ fn services_have_a_scheduler_and_flags() {
         id: web(),
         scheduler: scheduler.to_owned(),
         flags,
+        persistence: None,
+        unused_mask: false,
     };
     for (line, expected) in [
         ("-A -t 10.0.0.1:80", Change::AddService(rule("wlc", 0))),
@@ -55,6 +57,42 @@ fn services_have_a_scheduler_and_flags() {
     ] {
         assert_eq!(change(line), expected, "{line}");
     }
+}
+
+#[test]
+fn services_may_be_persistent() {
+    let host = Mask::V4([255; 4].into());
+    for (line, timeout, mask) in [
+        ("-A -t 10.0.0.1:80 -p", 360, host),
+        ("-A -p 5 -t 10.0.0.1", 5, host),
+        (
+            "-E -u 10.0.0.1:53 --persistent=5 -M 255.255.255.0",
+            5,
+            Mask::V4([255, 255, 255, 0].into()),
+        ),
+        ("-A -M 64 -t [fd00::1]:80 -p 5", 5, Mask::V6(64)),
+        ("-A -p -f 1 -6", 360, Mask::V6(128)),
+    ] {
+        let (Change::AddService(rule) | Change::EditService(rule)) = change(line) else {
+            panic!("{line}");
+        };
+        assert_eq!(
+            rule.persistence,
+            Some(Persistence { timeout, mask }),
+            "{line}"
+        );
+        assert_eq!(Change::AddService(rule).warning(), None, "{line}");
+    }
+    let alone = change("-A -t 10.0.0.1:80 -M 255.255.255.0");
+    assert!(alone.warning().is_some_and(|text| text.contains("-p")));
+    for line in [
+        "-A -t 10.0.0.1:80 -p 5 -M 24",
+        "-A -t [fd00::1]:80 -p 5 -M 129",
+        "-A -t [fd00::1]:80 -p 5 -M 0",
+    ] {
+        assert!(refusal(line).contains("is no mask"), "{line}");
+    }
+    assert!(refusal("-D -t 10.0.0.1:80 -p 5").contains("no meaning"));
 }
 
 #[test]

@@ -254,10 +254,10 @@ fn the_other_listings_as_json() {
         (&info["refused_ports"], &info["module_version"]),
         (&2.into(), &"0.1.0".into())
     );
-    let displaced = ["over", "half_open", "one_way", "unconfirmed"];
+    let displaced = ["over", "half_open", "one_way", "unconfirmed", "templates"];
     assert_eq!(
         displaced.map(|kind| &info[format!("displaced_{kind}")]),
-        [4, 5, 6, 7].map(serde_json::Value::from).each_ref()
+        [4, 5, 6, 7, 8].map(serde_json::Value::from).each_ref()
     );
     let early = (
         &info["early_path"],

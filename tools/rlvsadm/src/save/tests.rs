@@ -9,6 +9,7 @@ use super::*;
 use crate::address::{Endpoint, Family, ServiceId};
 use crate::command::{Change, ServerRule, ServiceRule};
 use crate::model::{Service, Stats};
+use crate::persistence::{Mask, Persistence};
 use crate::protocol::Proto;
 use crate::restore::{self, Rule};
 use crate::testing::{endpoint, Table};
@@ -21,6 +22,7 @@ fn service(at: &str, scheduler: &str, flags: u32) -> Service {
         },
         scheduler: scheduler.to_owned(),
         flags,
+        persistence: None,
         stats: Stats::default(),
     }
 }
@@ -68,6 +70,26 @@ fn rules_are_those_of_ipvsadm() {
 -a -t 10.0.0.1:80 -r 10.0.1.5:80 -g -w 1
 -A -t [fd00::1]:443 -s sh -b sh-fallback,sh-port
 -A -t 10.0.0.1:81 -s wrr -b flag-1,flag-2,flag-3
+";
+    assert_eq!(rules(&entries, true, &Table), expected);
+}
+
+#[test]
+fn persistence_is_saved() {
+    let persistent = |at, timeout, mask, flags| {
+        let mut entry = entry(at, "rr", flags, vec![]);
+        entry.service.persistence = Some(Persistence { timeout, mask });
+        entry
+    };
+    let entries = [
+        persistent("10.0.0.1:80", 360, Mask::V4([255; 4].into()), 3),
+        persistent("10.0.0.1:0", 5, Mask::V4([255, 255, 255, 0].into()), 0xf),
+        persistent("[fd00::1]:443", 5, Mask::V6(64), 3),
+    ];
+    let expected = "\
+-A -t 10.0.0.1:80 -s rr -p 360
+-A -t 10.0.0.1:0 -s rr -p 5 -M 255.255.255.0 -o -b flag-1
+-A -t [fd00::1]:443 -s rr -p 5 -M 64
 ";
     assert_eq!(rules(&entries, true, &Table), expected);
 }
@@ -148,13 +170,25 @@ fn dests(port: u16) -> impl Strategy<Value = Dest> {
     })
 }
 
+fn persistence() -> impl Strategy<Value = Option<(u32, [u8; 4], u32)>> {
+    prop::option::of((1..=2_678_400_u32, any::<[u8; 4]>(), 1..=128_u32))
+}
+
 fn entries() -> impl Strategy<Value = Entry> {
-    (ids(), schedulers()).prop_flat_map(|(id, (scheduler, flags))| {
+    (ids(), schedulers(), persistence()).prop_flat_map(|(id, (scheduler, flags), how)| {
+        let persistence = how.map(|(timeout, mask, prefix)| {
+            let mask = match id.family() {
+                Family::IPv4 => Mask::V4(mask.into()),
+                Family::IPv6 => Mask::V6(prefix),
+            };
+            Persistence { timeout, mask }
+        });
         let laddrs = prop::collection::vec(endpoints(), 0..3);
         let dests = prop::collection::vec(dests(id.port()), 0..4);
         (laddrs, dests).prop_map(move |(laddrs, dests)| Entry {
             service: Service {
                 id,
+                persistence,
                 ..service("10.0.0.1:80", &scheduler, flags)
             },
             dests,
@@ -178,6 +212,8 @@ fn changes(entry: &Entry) -> Vec<Change> {
         id,
         scheduler: entry.service.scheduler.clone(),
         flags: entry.service.flags,
+        persistence: entry.service.persistence,
+        unused_mask: false,
     });
     let laddrs = entry.laddrs.iter();
     let laddrs = laddrs.map(|laddr| Change::AddLaddr(id, laddr.address));
@@ -208,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn no_line_makes_the_reader_panic(line in "[-aAtrRuswz0-9:.\\[\\] b,]{0,60}") {
+    fn no_line_makes_the_reader_panic(line in "[-aAtrRuswzpM0-9:.\\[\\] b,]{0,60}") {
         let _ = restore::read(line.as_bytes(), &Table);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::model::Laddr;
+use crate::persistence::{Mask, Persistence};
 use crate::testing::{endpoint, Table};
 use crate::wire::uapi::svc_flags;
 
@@ -27,6 +28,7 @@ fn entry(protocol: Proto, at: &str, scheduler: &str, flags: u32, dests: Vec<Dest
             id: ServiceId::At { protocol, endpoint },
             scheduler: scheduler.to_owned(),
             flags: flags | 2,
+            persistence: None,
             stats: Stats::default(),
         },
         dests,
@@ -136,6 +138,32 @@ fn marks_have_no_address() {
             "FWM  1 sh",
             "FWM  4294967295 IPv6 sh ops",
             "FWM  3 sh (sh-port) ops"
+        ]
+    );
+}
+
+#[test]
+fn persistence_stands_between_the_flags_and_ops() {
+    let persistent = |mask, flags| {
+        let mut entry = entry(Proto::Udp, "10.0.0.1:53", "sh", flags, vec![]);
+        entry.service.persistence = Some(Persistence { timeout: 300, mask });
+        entry
+    };
+    let entries = [
+        persistent(Mask::V4([255; 4].into()), 0),
+        persistent(Mask::V4([255, 255, 255, 0].into()), svc_flags::PORT),
+        persistent(Mask::V6(64), svc_flags::ONEPACKET),
+        persistent(Mask::V6(128), svc_flags::ONEPACKET | svc_flags::PORT),
+    ];
+    let text = services(&entries, format(View::Plain), &Table);
+    let rows: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(
+        rows,
+        [
+            "UDP  10.0.0.1:53 sh persistent 300",
+            "UDP  10.0.0.1:53 sh (sh-port) persistent 300 mask 255.255.255.0",
+            "UDP  10.0.0.1:53 sh persistent 300 mask 64 ops",
+            "UDP  10.0.0.1:53 sh (sh-port) persistent 300 ops",
         ]
     );
 }
@@ -277,6 +305,7 @@ fn conns() -> Vec<Conn> {
         method: Method::Masq,
         state: state.to_owned(),
         expires,
+        template: client.ends_with(":0"),
     };
     vec![
         conn(
@@ -303,6 +332,22 @@ fn conns() -> Vec<Conn> {
             "ESTABLISHED",
             60_000,
         ),
+        conn(
+            Proto::Udp,
+            "10.0.0.0:0",
+            "10.0.0.1:0",
+            "10.0.1.1:0",
+            "NONE",
+            42,
+        ),
+        conn(
+            Proto::Ip,
+            "[fd00:1::]:0",
+            "[0:102::]:0",
+            "[fd00::2]:0",
+            "ASSURED",
+            2_678_400,
+        ),
     ]
 }
 
@@ -314,6 +359,8 @@ pro expire state       source             virtual            destination
 TCP 14:57  ESTABLISHED 10.0.0.1:41126     10.0.0.1:8080      127.0.0.1:8081
 UDP 04:57  UDP         10.0.0.1:55525     10.0.0.1:5353      10.0.1.1:5354
 TCP 1000:00 ESTABLISHED [fd00::1]:53784    [fd00::1]:8080     [::1]:8081
+UDP 00:42  NONE        10.0.0.0:0         10.0.0.1:0         10.0.1.1:0
+IP  44640:00 ASSURED     [fd00:1::]:0       [0:102::]:0        [fd00::2]:0
 ";
     assert_eq!(connections(&conns(), format(View::Plain), &Table), expected);
 }
@@ -363,6 +410,7 @@ fn the_module_tells_of_refused_and_displaced_connections() {
         displaced_half_open: 4,
         displaced_one_way: 5,
         displaced_unconfirmed: 6,
+        displaced_templates: 8,
         upkeep_runs: 7,
         module_version: "0.1.0".to_owned(),
         early: 2,
@@ -382,6 +430,7 @@ connections that gave way to new ones:
   half-open                                  4
   one-way UDP                                5
   unconfirmed                                6
+  templates                                  8
 early path: off: there are IPsec policies, which each packet is shown to
 packets of known connections that did not take it:
   SYN                                        1
