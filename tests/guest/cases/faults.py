@@ -311,6 +311,14 @@ def packets(t, mode, family):
         faults.each(walk.known)
 
 
+@case("faults.persistent.{family}", needs=NEEDS, family=FAMILIES)
+def persistent(t, family):
+    """The first packets of clients of a persistent service, who get a template each."""
+    faults, walk = Faults(t), Walk(t, "nat", family)
+    t.backend.restore("-E" + t.service(family, "udp", walk.ends.vport, "-s rr -p 300")[2:])
+    faults.each(walk.first)
+
+
 @case("faults.fragments", needs=NEEDS)
 def fragments(t):
     """An answer in fragments: without memory it does not get through, the next one does."""
