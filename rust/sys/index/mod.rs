@@ -366,6 +366,7 @@ impl<T: Entry> Index<T> {
 
     /// Enters the node's words. Both places are found before a reader can see the node, so
     /// that one that is refused was seen by nobody.
+    #[inline(always)]
     fn link(
         &self,
         rcu: &Rcu,
