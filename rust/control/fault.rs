@@ -14,6 +14,8 @@ pub(super) enum Fault {
     Refused(Refusal),
     /// Its attributes are malformed, in the nest of this name.
     Malformed(&'static str, nlattr::Error),
+    /// A time-out is longer than so many seconds.
+    TooLong(u32),
 }
 
 impl From<Refusal> for Fault {
@@ -37,6 +39,10 @@ impl Fault {
             }
             Self::Malformed(nest, error) => {
                 request.explain_fmt(format_args!("{nest}: {error}"));
+                EINVAL
+            }
+            Self::TooLong(most) => {
+                request.explain_fmt(format_args!("a time-out must be at most {most} seconds"));
                 EINVAL
             }
         }

@@ -9,11 +9,14 @@ use super::fault::Fault;
 use super::read::{subject, Top};
 use super::write;
 use crate::director::Director;
-use crate::proto::MAX_TIMEOUT;
 use crate::sys::genl::{Dump, Family, Message, Mode, Request};
 use crate::sys::net::Net;
 use crate::sys::netns;
+use crate::sys::time::HZ;
 use crate::wire::uapi::{cmd, FAMILY_VERSION};
+
+/// The longest time-out in seconds: as many as IPVS can count in ticks.
+const MAX_TIMEOUT: u32 = i32::MAX as u32 / HZ;
 
 /// The family.
 pub(crate) struct Rlvs;
@@ -163,10 +166,7 @@ fn reply(
 fn set_config(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
     let seconds = [top.tcp, top.tcp_fin, top.udp].map(|t| t.unwrap_or(0));
     if seconds.into_iter().any(|t| t > MAX_TIMEOUT) {
-        return Err(Fault::new(
-            EINVAL,
-            c"a time-out must be at most 2147483 seconds",
-        ));
+        return Err(Fault::TooLong(MAX_TIMEOUT));
     }
     director.flows.timeouts.set(seconds);
     director.retimed();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Arithmetic on a clock of 32 bits that ticks `hz` times a second and wraps around.
 //!
-//! At 1000 ticks a second it wraps after 49 days, and the longest time-out, 2147483 seconds, is half of that. So the
+//! At 1000 ticks a second it wraps after 49 days; the longest time-out is half of that. So the
 //! difference of two times is taken as it is, but for the last minute before it wraps: what seems to lie so far back
 //! lies ahead.
 
@@ -43,13 +43,21 @@ mod tests {
     }
 
     /// The longest time-out that can be set, in seconds.
-    const LONGEST: u32 = i32::MAX as u32 / 1000;
+    const fn longest(hz: u32) -> u32 {
+        i32::MAX as u32 / hz
+    }
+
     const RATES: [u32; 4] = [100, 250, 300, 1000];
 
     #[test]
     fn what_is_left_leads_to_the_end_and_not_past_it() {
         for hz in RATES {
-            for (stamp, timeout) in [(0, 1), (u32::MAX - 5, 10), (7, 900), (u32::MAX, LONGEST)] {
+            for (stamp, timeout) in [
+                (0, 1),
+                (u32::MAX - 5, 10),
+                (7, 900),
+                (u32::MAX, longest(hz)),
+            ] {
                 let span = ticks(timeout, hz);
                 for passed in [0, 1, hz, span / 2, span, span.saturating_add(hz)] {
                     let now = u32::wrapping_add(stamp, passed);
@@ -67,7 +75,7 @@ mod tests {
     #[test]
     fn every_timeout_ends_and_none_early() {
         for hz in RATES {
-            for seconds in [1, 60, 900, LONGEST - 1, LONGEST] {
+            for seconds in [1, 60, 900, longest(hz) - 1, longest(hz)] {
                 let timeout = ticks(seconds, hz);
                 assert_eq!(timeout, seconds * hz);
                 for stamp in [0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 5] {

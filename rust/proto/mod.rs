@@ -9,7 +9,7 @@ mod tcp;
 mod timeouts;
 mod udp;
 
-pub(crate) use self::timeouts::{Timeouts, MAX_TIMEOUT};
+pub(crate) use self::timeouts::Timeouts;
 
 /// The numbers of protocols in the IP header, as tests need them.
 #[cfg(test)]

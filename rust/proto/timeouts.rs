@@ -7,9 +7,6 @@ use super::tcp::{self, Tcp};
 use super::udp::Udp;
 use super::{ask, states, Protocol, FIRST};
 
-/// The longest time-out: 24 days, which every tick rate can count.
-pub(crate) const MAX_TIMEOUT: u32 = i32::MAX as u32 / 1000;
-
 /// What IPVS lets the user set, in its order: TCP in ESTABLISHED, TCP in FIN_WAIT, and UDP.
 const SETTABLE: [(u8, u8); 3] = [
     (Tcp::NUMBER, tcp::State::Established as u8),
