@@ -106,6 +106,7 @@ bool rlvs_skb_icmp_valid(struct sk_buff *skb, unsigned int hook,
 			 unsigned int offset, bool v6);
 void rlvs_skb_prioritise(struct sk_buff *skb, bool v6);
 void rlvs_skb_mark(struct sk_buff *skb);
+void rlvs_skb_pass_by(struct sk_buff *skb);
 void rlvs_skb_set_route(struct sk_buff *skb, struct dst_entry *dst, bool hold);
 void rlvs_skb_orphan(struct sk_buff *skb);
 int rlvs_skb_defrag4(struct net *net, struct sk_buff *skb, unsigned int hook);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Generic netlink messages and what the defaults follow from. */
+#include <linux/cpumask.h>
 #include <linux/mm.h>
+#include <linux/sched/isolation.h>
+#include <linux/sysctl.h>
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>
 
@@ -71,6 +74,15 @@ u64 rlvs_ram_bytes(void)
 	return (u64)totalram_pages() << PAGE_SHIFT;
 }
 
+/* What IPVS counts as available: free, and used for blocks of devices. */
+u64 rlvs_free_pages(void)
+{
+	struct sysinfo info;
+
+	si_meminfo(&info);
+	return (u64)info.freeram + info.bufferram;
+}
+
 /* Whether the namespace belongs to the machine's own user namespace. */
 bool rlvs_net_is_initial_user(const struct net *net)
 {
@@ -88,4 +100,35 @@ u32 rlvs_net_user(const struct net *net)
 	while (ns->parent && ns->parent != &init_user_ns)
 		ns = ns->parent;
 	return __kuid_val(ns->owner);
+}
+
+/* Whether the namespace is the machine's own. */
+bool rlvs_net_is_first(const struct net *net)
+{
+	return net_eq(net, &init_net);
+}
+
+/* A set of processors has so many longs. */
+u32 rlvs_cpus_words(void)
+{
+	return BITS_TO_LONGS(nr_cpu_ids);
+}
+
+/* Those that kernel threads may run on. */
+void rlvs_cpus_default(unsigned long *cpus)
+{
+	bitmap_copy(cpus, cpumask_bits(housekeeping_cpumask(HK_TYPE_KTHREAD)),
+		    nr_cpu_ids);
+}
+
+/* Shows or sets a list of processors, which stands at @entry->data. */
+int rlvs_cpus_proc(const struct ctl_table *entry, int write, void *buffer,
+		   size_t *len, loff_t *position)
+{
+	unsigned long *cpus = entry->data;
+	struct ctl_table copy = *entry;
+
+	copy.data = &cpus;
+	copy.maxlen = nr_cpu_ids;
+	return proc_do_large_bitmap(&copy, write, buffer, len, position);
 }

@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 
+struct ctl_table;
 struct genl_family;
 struct genl_info;
 struct net;
@@ -25,7 +26,14 @@ struct nlattr *rlvs_nest_start(struct sk_buff *msg, int type);
 void rlvs_nest_end(struct sk_buff *msg, struct nlattr *nest);
 
 u64 rlvs_ram_bytes(void);
+u64 rlvs_free_pages(void);
 bool rlvs_net_is_initial_user(const struct net *net);
 u32 rlvs_net_user(const struct net *net);
+bool rlvs_net_is_first(const struct net *net);
+
+u32 rlvs_cpus_words(void);
+void rlvs_cpus_default(unsigned long *cpus);
+int rlvs_cpus_proc(const struct ctl_table *entry, int write, void *buffer,
+		   size_t *len, loff_t *position);
 
 #endif

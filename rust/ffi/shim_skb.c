@@ -172,6 +172,12 @@ void rlvs_skb_mark(struct sk_buff *skb)
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 }
 
+/* What comes out of it, if it is a tunnel's, is marked then; tracked as ever. */
+void rlvs_skb_pass_by(struct sk_buff *skb)
+{
+	skb->ipvs_property = 1;
+}
+
 /*
  * Gives @skb a route that stays for the read-side critical section. A packet of
  * the host's own (@hold) leaves that section with the hook and needs a reference;

@@ -29,6 +29,8 @@ pub(crate) mod number {
     pub(crate) const IPV6: u8 = 41;
     /// ICMPv6.
     pub(crate) const ICMPV6: u8 = 58;
+    /// What IPVS balances besides TCP and UDP: ESP, AH, SCTP.
+    pub(super) const OF_IPVS: [u8; 3] = [50, 51, 132];
 }
 
 /// What a packet of a protocol that is balanced says in its headers.
@@ -53,10 +55,20 @@ impl<A> Context<A> {
         proto::may_create(self.proto, self.flags)
     }
 
+    /// Whether it may open a flow for a connection that has begun elsewhere.
+    pub(crate) fn may_join(&self) -> bool {
+        proto::may_join(self.proto, self.flags)
+    }
+
     /// Whether it is the first of a connection, and hardly ever one of a known flow.
     #[inline(always)]
     pub(crate) fn begins(&self) -> bool {
         proto::begins(self.proto, self.flags)
+    }
+
+    /// Whether it resets its connection.
+    pub(crate) fn resets(&self) -> bool {
+        proto::resets(self.proto, self.flags)
     }
 
     /// Whether it opens a connection, from either side.
@@ -64,6 +76,13 @@ impl<A> Context<A> {
     pub(crate) fn opens(&self) -> bool {
         proto::opens(self.proto, self.flags)
     }
+}
+
+/// Whether the packet that `bytes` starts with is of a protocol that IPVS balances.
+pub(crate) fn is_of_ipvs<A: Addr>(bytes: &[u8]) -> bool {
+    let at = if A::V6 { ipv6::NEXT } else { ipv4::PROTOCOL };
+    let known = |number: &u8| proto::is_known(*number) || number::OF_IPVS.contains(number);
+    bytes.get(at).is_some_and(known)
 }
 
 /// The outcome of parsing a packet.

@@ -42,8 +42,23 @@ trait Protocol {
         state
     }
 
+    /// The same in attack times (IPVS: `secure_tcp`).
+    fn next_secure(state: u8, flags: u8, direction: Direction) -> u8 {
+        Self::next(state, flags, direction)
+    }
+
+    /// Whether a connection in a state has been asked for by a client that may not be there.
+    fn is_half_open(_state: u8) -> bool {
+        false
+    }
+
     /// Whether a packet may open a flow.
     fn may_create(_flags: u8) -> bool {
+        true
+    }
+
+    /// Whether a packet may open a flow for a connection that has begun elsewhere.
+    fn may_join(_flags: u8) -> bool {
         true
     }
 
@@ -114,8 +129,6 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// Whether the connection is over, so that a new one may take its place.
-    ///
-    /// IPVS, `conn_reuse_mode` 1: half closed is not enough, even where nothing later is ever seen.
     pub(crate) fn is_over(self) -> bool {
         matches!(self, Self::Closed | Self::Reset)
     }
@@ -187,6 +200,12 @@ pub(crate) fn may_create(number: u8, flags: u8) -> bool {
     ask!(number, P => P::may_create(flags), false)
 }
 
+/// Whether a packet with `flags` may open a flow for a connection that has begun elsewhere.
+#[inline(always)]
+pub(crate) fn may_join(number: u8, flags: u8) -> bool {
+    ask!(number, P => P::may_join(flags), false)
+}
+
 /// Whether a packet with `flags` is the first of a connection, and hardly ever one of a known flow.
 #[inline(always)]
 pub(crate) fn begins(number: u8, flags: u8) -> bool {
@@ -221,6 +240,16 @@ pub(crate) fn ends(number: u8, flags: u8) -> bool {
 #[inline(always)]
 pub(crate) fn next(number: u8, state: u8, flags: u8, direction: Direction) -> u8 {
     ask!(number, P => P::next(state, flags, direction), state)
+}
+
+/// The same in attack times (IPVS: `secure_tcp`).
+pub(crate) fn next_secure(number: u8, state: u8, flags: u8, direction: Direction) -> u8 {
+    ask!(number, P => P::next_secure(state, flags, direction), state)
+}
+
+/// Whether a connection in a state has been asked for by a client that may not be there.
+pub(crate) fn is_half_open(number: u8, state: u8) -> bool {
+    ask!(number, P => P::is_half_open(state), false)
 }
 
 /// Whether a protocol's connections have more than one state.

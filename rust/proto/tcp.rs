@@ -109,7 +109,46 @@ mod normal {
     };
 }
 
+/// Its tables for attack times: a connection is open when the server goes on, not before.
+#[rustfmt::skip]
+mod secure {
+    use super::State::{
+        Close as CL, CloseWait as CW, Established as ES, FinWait as FW, LastAck as LA, Listen as LI, SynAck as SA,
+        SynRecv as SR, SynSent as SS, TimeWait as TW,
+    };
+    use super::{normal, Table};
+
+    pub(super) const INPUT: Table = Table {
+        //    NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+        syn: [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SA],
+        fin: [CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, SA],
+        ack: [ES, ES, SS, SR, FW, TW, CL, CW, CL, LI, SA],
+        rst: [CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL],
+    };
+
+    pub(super) const OUTPUT: Table = Table {
+        //    NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+        syn: [SS, ES, SS, SA, SS, SS, SS, SS, SS, LI, SA],
+        ..normal::OUTPUT
+    };
+
+    pub(super) const INPUT_ONLY: Table = Table {
+        //    NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+        syn: [SA, ES, ES, SR, SA, SA, SA, SA, SA, SA, SA],
+        ack: [ES, ES, SS, SR, FW, TW, CL, CW, CL, LI, SA],
+        ..normal::INPUT_ONLY
+    };
+}
+
 impl Table {
+    fn secure(direction: Direction) -> &'static Self {
+        match direction {
+            Direction::Input => &secure::INPUT,
+            Direction::Output => &secure::OUTPUT,
+            Direction::InputOnly => &secure::INPUT_ONLY,
+        }
+    }
+
     fn of(direction: Direction) -> &'static Self {
         match direction {
             Direction::Input => &normal::INPUT,
@@ -134,12 +173,12 @@ impl Table {
     }
 }
 
-/// The state of a connection after a segment with `flags` in `direction`.
+/// The state of a connection after a segment with `flags`, by the table for its direction.
 ///
 /// A segment with none of RST, SYN, FIN and ACK closes. Source: `set_tcp_state` of Linux's `ip_vs_proto_tcp.c`.
 #[inline]
-fn next(state: State, flags: u8, direction: Direction) -> State {
-    Table::of(direction)
+fn next(state: State, flags: u8, table: &Table) -> State {
+    table
         .row(flags)
         .and_then(|row| row.get(usize::from(state as u8)))
         .copied()
@@ -172,13 +211,26 @@ impl Protocol for Tcp {
 
     #[inline(always)]
     fn next(state: u8, flags: u8, direction: Direction) -> u8 {
-        next(State::from_u8(state), flags, direction) as u8
+        next(State::from_u8(state), flags, Table::of(direction)) as u8
+    }
+
+    fn next_secure(state: u8, flags: u8, direction: Direction) -> u8 {
+        next(State::from_u8(state), flags, Table::secure(direction)) as u8
+    }
+
+    fn is_half_open(state: u8) -> bool {
+        matches!(State::from_u8(state), State::SynRecv | State::SynAck)
     }
 
     /// A SYN that is no RST. SYN with ACK may too, for the data connection of active FTP.
     #[inline(always)]
     fn may_create(flags: u8) -> bool {
         flags & (SYN | RST) == SYN
+    }
+
+    #[inline(always)]
+    fn may_join(flags: u8) -> bool {
+        flags & RST == 0
     }
 
     #[inline(always)]
@@ -229,6 +281,22 @@ mod tests {
         (InputOnly, RST, "CL CL CL SR CL CL CL CL LA LI CL"),
     ];
 
+    /// The same for attack times.
+    const SECURE: [(Direction, u8, &str); 12] = [
+        (Input, SYN, "SR ES ES SR SR SR SR SR SR SR SA"),
+        (Input, FIN, "CL CW SS TW TW TW CL CW LA LI SA"),
+        (Input, ACK, "ES ES SS SR FW TW CL CW CL LI SA"),
+        (Input, RST, "CL CL CL SR CL CL CL CL LA LI CL"),
+        (Output, SYN, "SS ES SS SA SS SS SS SS SS LI SA"),
+        (Output, FIN, "TW FW SS TW FW TW CL TW LA LI TW"),
+        (Output, ACK, "ES ES SS ES FW TW CL CW LA ES ES"),
+        (Output, RST, "CL CL SS CL CL TW CL CL CL CL CL"),
+        (InputOnly, SYN, "SA ES ES SR SA SA SA SA SA SA SA"),
+        (InputOnly, FIN, "CL FW SS TW FW TW CL CW LA LI TW"),
+        (InputOnly, ACK, "ES ES SS SR FW TW CL CW CL LI SA"),
+        (InputOnly, RST, "CL CL CL SR CL CL CL CL LA LI CL"),
+    ];
+
     const NAMES: [(&str, &str); STATES] = [
         ("NO", "NONE"),
         ("ES", "ESTABLISHED"),
@@ -275,17 +343,37 @@ mod tests {
         assert_eq!(active, expected);
     }
 
-    #[test]
-    fn every_cell_equals_ipvs() {
-        for (direction, flag, row) in TEXT {
+    fn assert_cells(text: [(Direction, u8, &str); 12], table: fn(Direction) -> &'static Table) {
+        for (direction, flag, row) in text {
             let row: Vec<_> = row.split(' ').collect();
             assert_eq!(row.len(), STATES);
             for (state, short) in ALL.into_iter().zip(row) {
                 assert_eq!(
-                    next(state, flag, direction),
+                    next(state, flag, table(direction)),
                     by_abbreviation(short),
                     "{state:?} {flag:#x} {direction:?}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn every_cell_equals_ipvs() {
+        assert_cells(TEXT, Table::of);
+        assert_cells(SECURE, Table::secure);
+    }
+
+    /// What [`crate::proto::next_secure`] need not be asked for.
+    #[test]
+    fn tables_for_attack_times_differ_only_where_a_state_changes_or_a_syn_comes() {
+        for direction in [Input, Output, InputOnly] {
+            for state in ALL {
+                for flags in (0..=u8::MAX).filter(|flags| flags & SYN == 0) {
+                    let next = next(state, flags, Table::of(direction)) as u8;
+                    if next == state as u8 {
+                        assert_eq!(Tcp::next_secure(state as u8, flags, direction), next);
+                    }
+                }
             }
         }
     }
@@ -297,10 +385,10 @@ mod tests {
                 for flags in 0..=u8::MAX {
                     let strongest = [RST, SYN, FIN, ACK].into_iter().find(|f| flags & f != 0);
                     let expected = match strongest {
-                        Some(flag) => next(state, flag, direction),
+                        Some(flag) => next(state, flag, Table::of(direction)),
                         None => State::Close,
                     };
-                    assert_eq!(next(state, flags, direction), expected);
+                    assert_eq!(next(state, flags, Table::of(direction)), expected);
                 }
             }
         }
@@ -311,7 +399,7 @@ mod tests {
         steps
             .iter()
             .map(|&(flags, direction)| {
-                state = next(state, flags, direction);
+                state = next(state, flags, Table::of(direction));
                 state
             })
             .collect()
@@ -374,6 +462,7 @@ mod tests {
         for flags in 0..=u8::MAX {
             let expected = flags & SYN != 0 && flags & RST == 0;
             assert_eq!(Tcp::may_create(flags), expected);
+            assert_eq!(Tcp::may_join(flags), flags & RST == 0);
         }
     }
 }

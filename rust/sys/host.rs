@@ -11,10 +11,22 @@ pub(crate) fn ram_bytes() -> u64 {
     unsafe { ffi::rlvs_ram_bytes() }
 }
 
+/// Pages of memory that are free or hold blocks of devices, as IPVS counts.
+pub(crate) fn free_pages() -> u64 {
+    // SAFETY: Always callable.
+    unsafe { ffi::rlvs_free_pages() }
+}
+
 /// Whether the administrator of `net` is the machine's, not only a container's.
 pub(crate) fn owns(net: Net) -> bool {
     // SAFETY: The namespace is valid.
     unsafe { ffi::rlvs_net_is_initial_user(net.as_ptr()) }
+}
+
+/// Whether `net` is the machine's own.
+pub(crate) fn is_first(net: Net) -> bool {
+    // SAFETY: The namespace is valid.
+    unsafe { ffi::rlvs_net_is_first(net.as_ptr()) }
 }
 
 /// The number of the user whose `net` is, as the machine knows him.

@@ -156,6 +156,8 @@ impl From<Error> for NoWay {
 
 /// Of a path's flags, beside C's: it was asked for as a next hop.
 const NEXT_HOP: u32 = 1 << 31;
+/// A tunnel's packets may be fragmented, whatever they carry.
+const FRAGMENT: u32 = 1 << 30;
 
 impl Path {
     /// Looks up the way. Callable from softirqs.
@@ -266,6 +268,17 @@ impl Path {
     #[inline(always)]
     pub(crate) fn is_next_hop(&self) -> bool {
         self.flags & NEXT_HOP != 0
+    }
+
+    /// Lets a tunnel's packets be fragmented, whatever they carry.
+    pub(crate) fn let_fragment(&mut self) {
+        self.flags |= FRAGMENT;
+    }
+
+    /// Whether a tunnel's packets may be fragmented, whatever they carry.
+    #[inline(always)]
+    pub(crate) fn may_fragment(&self) -> bool {
+        self.flags & FRAGMENT != 0
     }
 
     /// Whether its route is for its address alone: what the host has learned about that one, or

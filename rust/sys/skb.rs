@@ -455,6 +455,13 @@ impl<'a> Packet<'a> {
         ACCEPT
     }
 
+    /// Lets it go on, and what it carries past rlvs and IPVS.
+    pub(crate) fn accept_passed_by(self) -> Verdict {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_skb_pass_by(self.raw()) };
+        ACCEPT
+    }
+
     /// Drops it.
     pub(crate) fn drop(self) -> Verdict {
         DROP

@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use super::net::Net;
+use crate::ffi;
 
 /// A limit of a value, which itself is in range.
 #[derive(Clone, Copy)]
@@ -33,11 +34,21 @@ pub(crate) struct Value {
     name: &'static CStr,
     min: Bound,
     max: Bound,
+    signed: bool,
     /// What follows a change, in which namespace.
     watch: Option<Watch>,
 }
 
 impl Value {
+    /// One that may be negative, from `min` to `max`.
+    pub(crate) const fn signed(name: &'static CStr, now: i32, min: i32, max: i32) -> Self {
+        // CAST: the same bits, which C reads as an int again.
+        let [now, min, max] = [now as u32, min as u32, max as u32];
+        let mut value = Self::new(name, now, Bound::At(min), Bound::At(max));
+        value.signed = true;
+        value
+    }
+
     /// A value that stands at `now`.
     pub(crate) const fn new(name: &'static CStr, now: u32, min: Bound, max: Bound) -> Self {
         let now = AtomicU32::new(now);
@@ -46,6 +57,7 @@ impl Value {
             name,
             min,
             max,
+            signed: false,
             watch: None,
         }
     }
@@ -73,6 +85,15 @@ impl<const N: usize> Values<N> {
             .map_or(0, |value| value.now.load(Ordering::Relaxed))
     }
 
+    /// Sets number `index`, if nobody has set another than `old`; what follows a change does not.
+    pub(crate) fn swap(&self, index: usize, old: u32, new: u32) {
+        if let Some(value) = self.0.get(index) {
+            let _ = value
+                .now
+                .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// Where C finds a limit.
     fn bound(&self, bound: &Bound) -> *mut c_void {
         match bound {
@@ -91,15 +112,43 @@ pub(crate) trait Reading: 'static {
     fn read(net: &Net) -> u64;
 }
 
+/// A set of processors, as a list like `0-3,5`.
+struct Cpus(KVec<c_ulong>);
+
+impl Cpus {
+    /// Those that the kernel's own threads may run on.
+    fn new() -> Result<Self> {
+        // SAFETY: Always callable.
+        let words = unsafe { ffi::rlvs_cpus_words() } as usize;
+        let mut cpus = KVec::from_elem(0, words, GFP_KERNEL)?;
+        // SAFETY: Room for as many words as it writes.
+        unsafe { ffi::rlvs_cpus_default(cpus.as_mut_ptr()) };
+        Ok(Self(cpus))
+    }
+
+    /// The entry that shows and sets it.
+    fn setting(&self, name: &'static CStr) -> bindings::ctl_table {
+        bindings::ctl_table {
+            procname: name.as_char_ptr(),
+            data: self.0.as_ptr().cast_mut().cast(),
+            mode: 0o644,
+            proc_handler: Some(ffi::rlvs_cpus_proc),
+            ..pin_init::zeroed()
+        }
+    }
+}
+
 /// A set of values and a reading that are visible; dropping it waits for those who look at them.
 ///
 /// # Invariants
 ///
-/// `header` is of a registered table, which `table` holds and which refers to `_values`.
+/// `header` is of a registered table, which `table` holds and which refers to `_values` and `_cpus`.
 pub(crate) struct Published<R, const N: usize> {
     header: NonNull<bindings::ctl_table_header>,
     _table: KVec<bindings::ctl_table>,
     _values: Arc<Values<N>>,
+    /// Written by C alone.
+    _cpus: Cpus,
     _reading: PhantomData<R>,
 }
 
@@ -109,9 +158,17 @@ unsafe impl<R, const N: usize> Send for Published<R, N> {}
 unsafe impl<R, const N: usize> Sync for Published<R, N> {}
 
 impl<R: Reading, const N: usize> Published<R, N> {
-    /// Shows `values` and the reading in the folder `path` below `/proc/sys` of `net`.
-    pub(crate) fn new(net: Net, path: &'static CStr, values: Arc<Values<N>>) -> Result<Self> {
-        let mut table = KVec::with_capacity(N.saturating_add(1), GFP_KERNEL)?;
+    /// Shows `values`, the reading, and a list of processors called `list`, which is only kept, in
+    /// the folder `path` below `/proc/sys` of `net`.
+    pub(crate) fn new(
+        net: Net,
+        path: &'static CStr,
+        values: Arc<Values<N>>,
+        list: &'static CStr,
+    ) -> Result<Self> {
+        let cpus = Cpus::new()?;
+        let mut table = KVec::with_capacity(N.saturating_add(2), GFP_KERNEL)?;
+        table.push_within_capacity(cpus.setting(list))?;
         for value in &values.0 {
             table.push_within_capacity(setting(&values, value))?;
         }
@@ -126,6 +183,7 @@ impl<R: Reading, const N: usize> Published<R, N> {
             header: NonNull::new(header).ok_or(ENOMEM)?,
             _table: table,
             _values: values,
+            _cpus: cpus,
             _reading: PhantomData,
         })
     }
@@ -145,7 +203,7 @@ fn setting<const N: usize>(values: &Values<N>, value: &Value) -> bindings::ctl_t
         data: ptr::from_ref(value).cast_mut().cast(),
         maxlen: size_of::<u32>() as c_int,
         mode: 0o644,
-        proc_handler: Some(store),
+        proc_handler: Some(if value.signed { store_signed } else { store }),
         extra1: values.bound(&value.min),
         extra2: values.bound(&value.max),
         ..pin_init::zeroed()
@@ -173,6 +231,22 @@ unsafe extern "C" fn store(
         changed(&net);
     }
     result
+}
+
+/// The same for one that may be negative; nothing follows.
+///
+/// # Safety
+///
+/// As of [`store`].
+unsafe extern "C" fn store_signed(
+    entry: *const bindings::ctl_table,
+    write: c_int,
+    buffer: *mut c_void,
+    len: *mut usize,
+    position: *mut bindings::loff_t,
+) -> c_int {
+    // SAFETY: By the contract.
+    unsafe { bindings::proc_dointvec_minmax(entry, write, buffer, len, position) }
 }
 
 fn reading<R: Reading>(net: Net) -> bindings::ctl_table {

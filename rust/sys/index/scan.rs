@@ -31,6 +31,13 @@ pub(crate) struct Position {
     bucket: usize,
 }
 
+impl Position {
+    /// The bucket of a number, which is a multiple of [`TOGETHER`].
+    pub(crate) fn at(bucket: usize) -> Self {
+        Self { table: 0, bucket }
+    }
+}
+
 /// What may be over is looked at by this.
 pub(crate) trait Judge<T> {
     /// How long `value` has left; `None`: it is over.
