@@ -26,8 +26,30 @@ const LBLC_EXPIRATION: usize = 4;
 const LBLCR_EXPIRATION: usize = 5;
 const RUN_ESTIMATION: usize = 6;
 const EXPIRE_QUIESCENT_TEMPLATE: usize = 7;
-/// How many there are.
-const SETTINGS: usize = 8;
+const CONN_REUSE_MODE: usize = 8;
+const EXPIRE_NODEST_CONN: usize = 9;
+const SLOPPY_TCP: usize = 10;
+const SCHEDULE_ICMP: usize = 11;
+const NAT_ICMP_SEND: usize = 12;
+const IGNORE_TUNNELED: usize = 13;
+const SNAT_REROUTE: usize = 14;
+const PMTU_DISC: usize = 15;
+const CACHE_BYPASS: usize = 16;
+const AMEMTHRESH: usize = 17;
+const AM_DROPRATE: usize = 18;
+const DROP_ENTRY: usize = 19;
+const DROP_PACKET: usize = 20;
+const SECURE_TCP: usize = 21;
+/// How many there are, with those that are only kept.
+const SETTINGS: usize = 26;
+
+/// A defence, by the place of its mode.
+#[derive(Clone, Copy)]
+pub(crate) enum Guard {
+    DropEntry = DROP_ENTRY as isize,
+    DropPacket = DROP_PACKET as isize,
+    SecureTcp = SECURE_TCP as isize,
+}
 
 /// Seconds for which lblc and lblcr remember an address: a day.
 const EXPIRATION: u32 = 24 * 60 * 60;
@@ -37,20 +59,41 @@ const MAX_EXPIRATION: u32 = i32::MAX as u32 / HZ;
 /// The values, visible with what `R` reads; gone when dropped.
 pub(crate) type Sysctls<R> = Published<R, SETTINGS>;
 
-/// The settings of a namespace.
+/// What follows when somebody writes a setting; it may sleep.
+pub(crate) struct Follow {
+    /// `early`.
+    pub(crate) early: fn(&Net),
+    /// What decides about ways: `snat_reroute`, `pmtu_disc`.
+    pub(crate) ways: fn(&Net),
+    /// `cache_bypass`.
+    pub(crate) bypass: fn(&Net),
+    /// `nat_icmp_send`.
+    pub(crate) servers: fn(&Net),
+    /// `run_estimation`.
+    pub(crate) estimation: fn(&Net),
+    /// The modes of defences.
+    pub(crate) defence: fn(&Net),
+}
+
+/// The settings of a namespace; a clone is the same ones.
+#[derive(Clone)]
 pub(crate) struct Config {
     values: Arc<Values<SETTINGS>>,
 }
 
 impl Config {
-    /// The defaults of a namespace; `changed` follows when somebody writes `early`, `estimate`
-    /// when it is `run_estimation`.
-    pub(crate) fn new(net: Net, changed: fn(&Net), estimate: fn(&Net)) -> Result<Self> {
+    /// The defaults of a namespace.
+    pub(crate) fn new(net: Net, follow: &Follow) -> Result<Self> {
         let conn_max = default_conn_max();
         // Whoever only rules a container does not rule the machine's memory.
         let conn_limit = if host::owns(net) { MAX_CONNS } else { conn_max };
+        // IPVS: tables are larger in the machine's own network namespace.
+        let [conn_load, svc_load] = match host::is_first(net) {
+            true => [-4, -3],
+            false => [-2, -2],
+        };
         let values = Values::new([
-            Value::new(c"early", 1, Bound::At(0), Bound::At(1)).watched(net, changed),
+            Value::new(c"early", 1, Bound::At(0), Bound::At(1)).watched(net, follow.early),
             Value::new(c"conn_max", conn_max, Bound::At(1), Bound::At(conn_limit)),
             Value::new(c"lport_min", 5000, Bound::At(1), Bound::Of(LPORT_MAX)),
             Value::new(
@@ -62,13 +105,34 @@ impl Config {
             expiration(c"lblc_expiration"),
             expiration(c"lblcr_expiration"),
             // As in IPVS anything but 0 is yes.
-            Value::new(c"run_estimation", 1, Bound::At(0), Bound::At(MOST)).watched(net, estimate),
+            Value::new(c"run_estimation", 1, Bound::At(0), Bound::At(MOST))
+                .watched(net, follow.estimation),
             Value::new(
                 c"expire_quiescent_template",
                 0,
                 Bound::At(0),
                 Bound::At(MOST),
             ),
+            Value::new(c"conn_reuse_mode", 1, Bound::At(0), Bound::At(3)),
+            switch(c"expire_nodest_conn", false),
+            switch(c"sloppy_tcp", false),
+            switch(c"schedule_icmp", false),
+            switch(c"nat_icmp_send", false).watched(net, follow.servers),
+            switch(c"ignore_tunneled", false),
+            switch(c"snat_reroute", true).watched(net, follow.ways),
+            switch(c"pmtu_disc", true).watched(net, follow.ways),
+            switch(c"cache_bypass", false).watched(net, follow.bypass),
+            count(c"amemthresh", 1024),
+            count(c"am_droprate", 10),
+            mode(c"drop_entry").watched(net, follow.defence),
+            mode(c"drop_packet").watched(net, follow.defence),
+            mode(c"secure_tcp").watched(net, follow.defence),
+            // Without effect: until there is synchronisation, and where there are no threads for
+            // rates and tables fit themselves.
+            switch(c"backup_only", false),
+            Value::signed(c"est_nice", 0, -20, 19),
+            Value::signed(c"conn_lfactor", conn_load, -8, 8),
+            Value::signed(c"svc_lfactor", svc_load, -8, 8),
         ]);
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
@@ -77,7 +141,8 @@ impl Config {
 
     /// Shows the settings in `net`, with what `R` reads.
     pub(crate) fn publish<R: Reading>(&self, net: Net) -> Result<Sysctls<R>> {
-        Published::new(net, c"net/rlvs", self.values.clone())
+        let (path, values) = (c"net/rlvs", self.values.clone());
+        Published::new(net, path, values, c"est_cpulist")
     }
 
     /// Whether known connections are served before routing.
@@ -116,6 +181,91 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Which connections that are over give way to new ones: 0 none, 1 those that are, 2 and 3
+    /// also those of which one half is and the other can't be seen.
+    pub(crate) fn conn_reuse_mode(&self) -> u32 {
+        self.values.get(CONN_REUSE_MODE)
+    }
+
+    /// Whether connections end with their destination.
+    pub(crate) fn expire_nodest_conn(&self) -> bool {
+        self.is_on(EXPIRE_NODEST_CONN)
+    }
+
+    /// Whether a connection may begin here that has begun elsewhere.
+    pub(crate) fn sloppy_tcp(&self) -> bool {
+        self.is_on(SLOPPY_TCP)
+    }
+
+    /// Whether a connection may begin with an ICMP error about it.
+    pub(crate) fn schedule_icmp(&self) -> bool {
+        self.is_on(SCHEDULE_ICMP)
+    }
+
+    /// Whether a real server is told that nobody waits for its answer (NAT).
+    pub(crate) fn nat_icmp_send(&self) -> bool {
+        self.is_on(NAT_ICMP_SEND)
+    }
+
+    /// Whether packets on their way through may mean something although no connection is known.
+    pub(crate) fn looks_at_strangers(&self) -> bool {
+        self.schedule_icmp() || self.nat_icmp_send()
+    }
+
+    /// Whether what comes out of a tunnel is passed by.
+    pub(crate) fn ignore_tunneled(&self) -> bool {
+        self.is_on(IGNORE_TUNNELED)
+    }
+
+    /// Whether an answer is routed anew as one of this host (NAT).
+    pub(crate) fn snat_reroute(&self) -> bool {
+        self.is_on(SNAT_REROUTE)
+    }
+
+    /// Whether a tunnelled packet must not be fragmented if what it carries must not.
+    pub(crate) fn pmtu_disc(&self) -> bool {
+        self.is_on(PMTU_DISC)
+    }
+
+    /// Whether connections to other hosts go there if there is no destination.
+    pub(crate) fn cache_bypass(&self) -> bool {
+        self.is_on(CACHE_BYPASS)
+    }
+
+    /// With fewer free pages than this the memory is short.
+    pub(crate) fn amemthresh(&self) -> u32 {
+        self.values.get(AMEMTHRESH)
+    }
+
+    /// Of so many new connections one is dropped, if that does not go by the memory.
+    pub(crate) fn am_droprate(&self) -> u32 {
+        self.values.get(AM_DROPRATE)
+    }
+
+    /// The mode of a defence, as `expiry/defence.rs` has it.
+    pub(crate) fn mode(&self, guard: Guard) -> u32 {
+        self.values.get(guard as usize)
+    }
+
+    /// Writes back what the mode of a defence has become, unless somebody has just set another.
+    pub(crate) fn settle(&self, guard: Guard, before: u32, mode: u32) {
+        if before != mode {
+            self.values.swap(guard as usize, before, mode);
+        }
+    }
+
+    /// Whether a defence is on, or would be with less memory.
+    pub(crate) fn is_guarded(&self) -> bool {
+        let guards = [Guard::DropEntry, Guard::DropPacket, Guard::SecureTcp];
+        guards.into_iter().any(|guard| self.mode(guard) != 0)
+    }
+
+    fn is_on(&self, index: usize) -> bool {
+        self.values.get(index) != 0
+    }
+}
+
 impl Outside for Config {
     fn now(&self) -> u32 {
         Jiffies::now().0
@@ -130,6 +280,18 @@ impl Outside for Config {
         let [word] = random::words();
         word
     }
+}
+
+const fn switch(name: &'static CStr, on: bool) -> Value {
+    Value::new(name, on as u32, Bound::At(0), Bound::At(1))
+}
+
+const fn count(name: &'static CStr, now: u32) -> Value {
+    Value::new(name, now, Bound::At(0), Bound::At(MOST))
+}
+
+const fn mode(name: &'static CStr) -> Value {
+    Value::new(name, 0, Bound::At(0), Bound::At(3))
 }
 
 const fn expiration(name: &'static CStr) -> Value {

@@ -5,8 +5,9 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 
-use crate::config::{Config, Sysctls};
+use crate::config::{Config, Follow, Sysctls};
 use crate::expiry::rank::Kind;
+use crate::flow::expire::Round;
 use crate::flow::Flows;
 use crate::service::{Namespace, Services, SWEEP_INTERVAL};
 use crate::sys::net::Net;
@@ -87,6 +88,8 @@ pub(crate) struct Director {
     tables: [Once<Taken>; 2],
     /// The time-outs have changed: every flow is to be looked at.
     retimed: AtomicBool,
+    /// Destinations were removed, and their connections are to end.
+    orphaned: AtomicBool,
     /// The worker will run soon.
     hurried: AtomicBool,
     /// How often the worker ran.
@@ -108,6 +111,40 @@ impl Director {
     pub(crate) fn recheck(&self) {
         self.flows.gate.close();
         self.open_gate();
+    }
+
+    /// Makes all ways void, too.
+    fn reroute(&self) {
+        self.services.forget_paths();
+        self.recheck();
+    }
+
+    /// Makes it possible that connections go past all destinations, if that is set. Without
+    /// memory they are refused, until the setting is written again.
+    fn open_bypass(&self) {
+        if self.config.cache_bypass() {
+            let _ = self.services.open_bypass(&self.account);
+        }
+    }
+
+    /// Has the worker list the real servers, or forget them, as is set.
+    fn list_servers(&self) {
+        self.services.servers_changed();
+        self.wake_worker();
+    }
+
+    /// Takes over the modes of defences, and has the worker look after them.
+    fn defend(&self) {
+        self.flows.defence.update(&self.config);
+        self.wake_worker();
+    }
+
+    /// Looks after the defences once a second, while there is something to defend (IPVS: as
+    /// long as there are services); says when to come again.
+    fn guard(&self) -> Option<Jiffies> {
+        let served = !self.services.is_empty(false) || !self.services.is_empty(true);
+        let on = served && self.config.is_guarded();
+        on.then(|| self.flows.guard())
     }
 
     /// Has the worker open the gate, where there is something behind it.
@@ -135,6 +172,9 @@ impl Director {
 
     /// Says that the configuration has changed, so that the worker looks after it.
     pub(crate) fn changed(&self) {
+        if self.config.nat_icmp_send() {
+            self.services.servers_changed();
+        }
         netns::nudge::<Self>(&self.net, INTERVAL);
     }
 
@@ -143,6 +183,25 @@ impl Director {
         self.retimed.store(true, Ordering::Release);
         if self.conns() != 0 {
             self.wake_worker();
+        }
+    }
+
+    /// Says that destinations were removed. Their connections end if that is set (IPVS:
+    /// `expire_nodest_conn` has them flushed in the background).
+    pub(crate) fn bereaved(&self) {
+        if self.config.expire_nodest_conn() && self.conns() != 0 {
+            self.orphaned.store(true, Ordering::Release);
+            self.wake_worker();
+        }
+    }
+
+    /// What the worker has to look at, which is said once.
+    fn round(&self) -> Round {
+        let all = self.retimed.swap(false, Ordering::Acquire);
+        match self.orphaned.swap(false, Ordering::Acquire) {
+            true => Round::Orphans,
+            false if all => Round::All,
+            false => Round::Due,
         }
     }
 
@@ -203,17 +262,19 @@ impl Namespace for Director {
     }
 }
 
-/// What follows when somebody writes `early`.
-fn recheck(net: &Net) {
-    if let Some(director) = netns::get::<Director>(net) {
-        director.recheck();
-    }
-}
+/// What follows when somebody writes a setting.
+const FOLLOW: Follow = Follow {
+    early: |net| follow(net, Director::recheck),
+    ways: |net| follow(net, Director::reroute),
+    bypass: |net| follow(net, Director::open_bypass),
+    servers: |net| follow(net, Director::list_servers),
+    estimation: |net| follow(net, Director::wake_worker),
+    defence: |net| follow(net, Director::defend),
+};
 
-/// What follows when somebody writes `run_estimation`.
-fn estimate(net: &Net) {
+fn follow(net: &Net, what: impl FnOnce(&Director)) {
     if let Some(director) = netns::get::<Director>(net) {
-        director.wake_worker();
+        what(director);
     }
 }
 
@@ -230,10 +291,10 @@ impl Reading for Conns {
 
 impl PerNet for Director {
     fn new(net: Net) -> Result<impl PinInit<Self, Error>> {
-        let config = Config::new(net, recheck, estimate)?;
+        let config = Config::new(net, &FOLLOW)?;
         let sysctls = config.publish(net)?;
         let account = Account::new(net)?;
-        let flows = Flows::new(net, &account)?;
+        let flows = Flows::new(net, &account, config.clone())?;
         Ok(try_pin_init!(Self {
             net,
             _sysctls: sysctls,
@@ -244,6 +305,7 @@ impl PerNet for Director {
             displaced: Displaced::default(),
             tables: [const { Once::empty() }; 2],
             retimed: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             runs: AtomicU64::new(0),
             account,
@@ -283,12 +345,13 @@ impl Job for Director {
     fn run(&self) -> Option<Jiffies> {
         self.hurried.store(false, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
-        let all = self.retimed.swap(false, Ordering::Acquire);
-        let left = self.flows.tend(all);
+        let left = self.flows.tend(self.round());
         self.open_gate();
         let tidy = self.services.sweep(|kind| self.config.expiration(kind));
         let (on, idle) = (self.config.run_estimation(), self.conns() == 0);
         let rates = self.services.estimate(on, idle, self.interval());
+        let listed = self.services.list_servers(|| self.config.nat_icmp_send());
+        let guard = self.guard();
         let rest = self.flows.rest();
         let wanted = if left || !rest {
             rcu::read(|rcu| self.flows.ways.sweep(rcu));
@@ -296,7 +359,8 @@ impl Job for Director {
         } else {
             // Nobody needs the ways, and nobody would look after them.
             self.flows.ways.clear();
-            (!tidy).then_some(Jiffies::seconds(SWEEP_INTERVAL))
+            let again = (!listed).then(|| self.interval()).or(guard);
+            again.or((!tidy).then_some(Jiffies::seconds(SWEEP_INTERVAL)))
         };
         Iterator::chain(wanted.into_iter(), rates).min()
     }

@@ -106,6 +106,7 @@ fn run(request: &Request<'_>) -> Result<(), Fault> {
         cmd::ZERO => zero(director, &top),
         cmd::FLUSH => {
             director.services.flush();
+            director.bereaved();
             director.changed();
             Ok(())
         }
@@ -129,7 +130,10 @@ fn change(director: &Director, command: u8, top: &Top<'_>) -> Result<(), Fault> 
             let spec = service.spec()?;
             services.set(&id, |before| spec(before.flags))?;
         }
-        cmd::DEL_SERVICE => services.remove(&id)?,
+        cmd::DEL_SERVICE => {
+            services.remove(&id)?;
+            director.bereaved();
+        }
         cmd::NEW_DEST => {
             let dest = top.dest()?;
             services.add_dest(director, &id, dest.id(&id)?, &dest.spec()?)?;
@@ -138,7 +142,10 @@ fn change(director: &Director, command: u8, top: &Top<'_>) -> Result<(), Fault> 
             let dest = top.dest()?;
             services.set_dest(director, &id, &dest.id(&id)?, &dest.spec()?)?;
         }
-        cmd::DEL_DEST => services.remove_dest(&id, &top.dest()?.id(&id)?)?,
+        cmd::DEL_DEST => {
+            services.remove_dest(&id, &top.dest()?.id(&id)?)?;
+            director.bereaved();
+        }
         cmd::NEW_LADDR => services.add_local(director, &id, top.local(&id)?)?,
         cmd::DEL_LADDR => services.remove_local(&id, top.local(&id)?)?,
         _ => return Err(Fault::new(EOPNOTSUPP, c"unknown command")),

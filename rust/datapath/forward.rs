@@ -4,9 +4,9 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, known, parse};
+use super::{icmp, known, parse, stray};
 use crate::director::Director;
-use crate::flow::{Family, Flows};
+use crate::flow::Family;
 use crate::packet::{Context, Parsed};
 use crate::sys::hook::Hook;
 use crate::sys::index::Side;
@@ -26,21 +26,21 @@ impl<A: Family> Hook for Forward<A> {
 
     fn run(director: &Director, packet: Packet<'_>) -> Verdict {
         let facts = packet.facts();
-        let flows = &director.flows;
-        if facts.marked() || !facts.routed() || A::table(flows).len() == 0 {
+        let idle = A::table(&director.flows).len() == 0 && !director.config.looks_at_strangers();
+        if facts.marked() || !facts.routed() || idle {
             return packet.accept();
         }
-        through::<A>(flows, packet)
+        through::<A>(director, packet)
     }
 }
 
-fn through<A: Family>(flows: &Flows, mut packet: Packet<'_>) -> Verdict {
+fn through<A: Family>(director: &Director, mut packet: Packet<'_>) -> Verdict {
     match parse::<A>(&mut packet) {
-        Parsed::Flow(context) => answer(flows, packet, &context),
-        Parsed::Error(quote) => icmp::error(flows, packet, &quote),
+        Parsed::Flow(context) => answer(director, packet, &context),
+        Parsed::Error(quote) => icmp::error(director, packet, &quote),
         // IPv6 fragments were reassembled before, if the kernel can.
         Parsed::Fragment if !A::V6 => match packet.defragment4() {
-            Ok(whole) => reassembled::<A>(flows, whole),
+            Ok(whole) => reassembled::<A>(director, whole),
             Err(kept) => kept,
         },
         Parsed::Short(_) => packet.drop(),
@@ -48,20 +48,21 @@ fn through<A: Family>(flows: &Flows, mut packet: Packet<'_>) -> Verdict {
     }
 }
 
-fn reassembled<A: Family>(flows: &Flows, mut packet: Packet<'_>) -> Verdict {
+fn reassembled<A: Family>(director: &Director, mut packet: Packet<'_>) -> Verdict {
     match parse::<A>(&mut packet) {
-        Parsed::Flow(context) => answer(flows, packet, &context),
-        Parsed::Error(quote) => icmp::error(flows, packet, &quote),
+        Parsed::Flow(context) => answer(director, packet, &context),
+        Parsed::Error(quote) => icmp::error(director, packet, &quote),
         Parsed::Short(_) => packet.drop(),
         _ => packet.accept(),
     }
 }
 
-fn answer<A: Family>(flows: &Flows, packet: Packet<'_>, context: &Context<A>) -> Verdict {
-    let rcu = packet.rcu();
+fn answer<A: Family>(director: &Director, packet: Packet<'_>, context: &Context<A>) -> Verdict {
+    let (rcu, flows) = (packet.rcu(), &director.flows);
     match A::table(flows).find(rcu, context) {
         Some((flow, Side::Second)) => known::reply(flows, packet, flow, context),
         Some((_, Side::First)) => packet.accept(),
+        None if stray::is_answer(director, rcu, context) => stray::reject::<A>(packet),
         None => known::past(flows, packet, context),
     }
 }

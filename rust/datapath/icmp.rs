@@ -5,10 +5,12 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::known::is_let_in;
+use super::schedule;
+use crate::director::Director;
 use crate::flow::{Family, Flow, Flows};
 use crate::forward::{self, nat};
 use crate::packet::icmp::{Quote, TunnelQuote};
-use crate::packet::{ipv4, tunnel, Parsed};
+use crate::packet::{ipv4, tunnel, Context, Parsed};
 use crate::service::Dest;
 use crate::sys::index::Side;
 use crate::sys::route::{addr_type, AddrType, Hints, Path, Query, Route};
@@ -16,8 +18,12 @@ use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
 /// Sends an error about a packet of a known flow to the one who sent that packet.
-pub(crate) fn error<A: Family>(flows: &Flows, mut packet: Packet<'_>, quote: &Quote<A>) -> Verdict {
-    let rcu = packet.rcu();
+pub(crate) fn error<A: Family>(
+    director: &Director,
+    mut packet: Packet<'_>,
+    quote: &Quote<A>,
+) -> Verdict {
+    let (rcu, flows) = (packet.rcu(), &director.flows);
     if A::destination(packet.bytes()) != Some(quote.context.tuple.src) {
         // It is for the sender of what it quotes: whoever it is for otherwise, it is not for us.
         return packet.accept();
@@ -30,21 +36,44 @@ pub(crate) fn error<A: Family>(flows: &Flows, mut packet: Packet<'_>, quote: &Qu
     match found {
         Some((flow, Side::First)) => to_server(flows, packet, flow, quote),
         Some((flow, Side::Second)) => to_client(flows, packet, flow, quote),
-        None => past(flows, packet, quote),
+        None => past(director, packet, quote),
     }
 }
 
 /// An error about a request whose addresses were left alone is the client's own already: it is
 /// counted, and passes.
-fn past<A: Family>(flows: &Flows, packet: Packet<'_>, quote: &Quote<A>) -> Verdict {
+fn past<A: Family>(director: &Director, packet: Packet<'_>, quote: &Quote<A>) -> Verdict {
     let back = quote.context.tuple.reversed();
+    let flows = &director.flows;
     let Some(flow) = flows.answered(packet.rcu(), back, quote.context.proto) else {
-        return packet.accept();
+        return match director.config.schedule_icmp() {
+            true => begin(director, packet, quote),
+            false => packet.accept(),
+        };
     };
     if flow.dest.available() {
         flow.dest.stats.packet_out(packet.len());
     }
     packet.accept_marked()
+}
+
+/// An error about a reply of no flow that is known: one begins with it (IPVS: `schedule_icmp`).
+#[cold]
+fn begin<A: Family>(director: &Director, mut packet: Packet<'_>, quote: &Quote<A>) -> Verdict {
+    let context = Context {
+        tuple: quote.context.tuple.reversed(),
+        ..quote.context
+    };
+    let Some(service) = schedule::service_of(director, &packet, &context) else {
+        return packet.accept();
+    };
+    if director.flows.defence.drops_new() || !is_let_in::<A>(&mut packet) {
+        return packet.drop();
+    }
+    match schedule::quoted(director, &packet, &context, service) {
+        Some(flow) => to_server(&director.flows, packet, flow, quote),
+        None => packet.drop(),
+    }
 }
 
 /// An error about a reply, from the client or on the way to it.

@@ -4,9 +4,9 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, known, parse, schedule};
+use super::{icmp, known, parse, renew, schedule, stray};
 use crate::director::Director;
-use crate::flow::{Family, Flow};
+use crate::flow::Family;
 use crate::packet::{Context, Parsed};
 use crate::sys::hook::Hook;
 use crate::sys::index::Side;
@@ -31,9 +31,10 @@ impl<A: Family> Hook for LocalIn<A> {
         }
         match parse::<A>(&mut packet) {
             Parsed::Flow(context) => flow(director, packet, &context),
-            Parsed::Error(quote) => icmp::error(&director.flows, packet, &quote),
+            Parsed::Error(quote) => icmp::error(director, packet, &quote),
             Parsed::TunnelError(quote) => icmp::tunnel_error::<A>(&director.flows, packet, &quote),
             Parsed::Short(_) => packet.drop(),
+            Parsed::Other => stray::other::<A>(director, packet),
             _ => packet.accept(),
         }
     }
@@ -48,28 +49,12 @@ pub(super) fn flow<A: Family>(
     let rcu = packet.rcu();
     let flows = A::table(&director.flows);
     match flows.find(rcu, context) {
-        Some(found) if starts_over(director, &packet, found, context) => {
+        Some(found) if renew::ends_here(director, &packet, found, context) => {
             schedule::schedule(director, packet, context, Some(found.0))
         }
         Some((flow, Side::First)) => known::request(&director.flows, packet, flow, context),
         Some((flow, Side::Second)) => known::reply(&director.flows, packet, flow, context),
+        None if stray::is_answer(director, rcu, context) => stray::reject::<A>(packet),
         None => schedule::schedule(director, packet, context, None),
     }
-}
-
-/// Whether the packet begins anew over the addresses of a connection that is over.
-///
-/// As IPVS: any SYN ends that one, even if it opens none itself (with RST). A server's SYN does only if it is for a service itself.
-/// IPVS: none does over a connection that began by a template, which goes on at the same destination.
-#[inline(always)]
-fn starts_over<A: Family>(
-    director: &Director,
-    packet: &Packet<'_>,
-    (flow, side): (&Flow<A>, Side),
-    context: &Context<A>,
-) -> bool {
-    context.opens()
-        && flow.is_over()
-        && !flow.is_persistent()
-        && (side == Side::First || schedule::service_of(director, packet, context).is_some())
 }

@@ -4,7 +4,7 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, local_in, parse};
+use super::{icmp, local_in, parse, stray};
 use crate::director::Director;
 use crate::flow::{Family, Flows};
 use crate::packet::Parsed;
@@ -34,8 +34,9 @@ impl<A: Family> Hook for LocalOut<A> {
         }
         match parse::<A>(&mut packet) {
             Parsed::Flow(context) => local_in::flow(director, packet, &context),
-            Parsed::Error(quote) => icmp::error(&director.flows, packet, &quote),
+            Parsed::Error(quote) => icmp::error(director, packet, &quote),
             Parsed::Short(_) => packet.drop(),
+            Parsed::Other => stray::other::<A>(director, packet),
             _ => packet.accept(),
         }
     }

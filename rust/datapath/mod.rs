@@ -18,8 +18,10 @@ pub(crate) mod local_out;
 mod persist;
 pub(crate) mod postrouting;
 pub(crate) mod prerouting;
+pub(crate) mod renew;
 pub(crate) mod room;
 pub(crate) mod schedule;
+pub(crate) mod stray;
 
 impl Hooked for Director {
     const HOOKS4: &'static [Point<Self>] = &points::<Ipv4Addr>();

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::persist::{self, Failed};
+use super::persist::{self, Choice, Failed};
 use super::{known, room};
 use crate::director::Director;
 use crate::flow::{Extra, Family, Flow, FlowTable, Hold, Key};
@@ -13,7 +13,9 @@ use crate::proto;
 use crate::sched;
 use crate::service::{Local, Pick, Service};
 use crate::sys::index::{Refused, Side};
+use crate::sys::net::Net;
 use crate::sys::rcu::Rcu;
+use crate::sys::route::{addr_type, AddrType};
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
@@ -29,7 +31,9 @@ pub(crate) fn schedule<A: Family>(
     over: Option<&Flow<A>>,
 ) -> Verdict {
     match service_of(director, &packet, context) {
-        Some(service) if context.may_create() => begin(director, packet, context, (service, over)),
+        Some(service) if may_begin(director, context) => {
+            begin(director, packet, context, (service, over))
+        }
         _ => {
             forget(director, packet.rcu(), over);
             known::past(&director.flows, packet, context)
@@ -37,12 +41,18 @@ pub(crate) fn schedule<A: Family>(
     }
 }
 
-/// Removes a flow that is over, and that a packet has begun anew.
+/// Removes a flow that is over, or whose destination is gone, and that a packet has begun anew.
 #[inline(always)]
 fn forget<A: Family>(director: &Director, rcu: &Rcu, over: Option<&Flow<A>>) {
     if let Some(flow) = over {
         A::table(&director.flows).remove(rcu, flow);
     }
+}
+
+/// Whether a flow may begin with the packet.
+fn may_begin<A>(director: &Director, context: &Context<A>) -> bool {
+    // IPVS, `sloppy_tcp`: a connection may come here that has begun elsewhere.
+    context.may_create() || context.may_join() && director.config.sloppy_tcp()
 }
 
 /// The service that a packet is for.
@@ -70,34 +80,110 @@ fn begin<A: Family>(
     if !known::is_let_in::<A>(&mut packet) {
         return packet.drop();
     }
+    // IPVS, `drop_packet`: before anybody is chosen.
+    let dropped = director.flows.defence.drops_new();
     let rcu = packet.rcu();
+    let picked = match dropped {
+        true => None,
+        false => Some(choose(director, rcu, context, service)),
+    };
+    // Only now: as in IPVS it counts at its destination while the scheduler chooses.
+    forget(director, rcu, over);
+    match picked {
+        None => packet.drop(),
+        Some(Ok((pick, hold))) => send(director, packet, context, (&pick, hold.as_ref())),
+        Some(Err(Failed::Nobody)) => nobody(director, packet, context, service),
+        Some(Err(Failed::Full(counter))) => refuse(packet, counter),
+    }
+}
+
+/// Sends a packet by a new flow.
+#[inline(always)]
+fn send<A: Family>(
+    director: &Director,
+    packet: Packet<'_>,
+    context: &Context<A>,
+    chosen: Chosen<'_>,
+) -> Verdict {
+    if chosen.0.one_packet && !proto::has_states(context.proto) {
+        return once(director, packet, context, chosen);
+    }
+    enter(director, packet, context, chosen)
+}
+
+/// The destination for a new flow.
+#[inline(always)]
+fn choose<'a, A: Family>(
+    director: &'a Director,
+    rcu: &'a Rcu,
+    context: &Context<A>,
+    service: &'a Service,
+) -> Result<Choice<'a>, Failed<'a>> {
     let key = sched::Key {
         src: context.tuple.src.into(),
         sport: context.tuple.sport,
         dst: context.tuple.dst.into(),
     };
-    let choice = match service.persistence(rcu) {
+    match service.persistence(rcu) {
         Some(rule) => persist::choose(director, rcu, context, (service, rule), &key),
         None => match service.schedule(rcu, &key, &director.config) {
             Some(pick) => Ok((pick, None)),
             None => Err(Failed::Nobody),
         },
-    };
-    // Only now: as in IPVS it counts at its destination while the scheduler chooses.
-    forget(director, rcu, over);
-    let (pick, hold) = match choice {
-        Ok(choice) => choice,
-        Err(Failed::Nobody) => {
-            packet.icmp(A::V6, Icmp::PortUnreachable);
-            return packet.drop();
-        }
-        Err(Failed::Full(counter)) => return refuse(packet, counter),
-    };
-    let chosen = (&pick, hold.as_ref());
-    if pick.one_packet && !proto::has_states(context.proto) {
-        return once(director, packet, context, chosen);
     }
-    enter(director, packet, context, chosen)
+}
+
+/// What becomes of a packet that a service has no destination for.
+#[cold]
+fn nobody<A: Family>(
+    director: &Director,
+    mut packet: Packet<'_>,
+    context: &Context<A>,
+    service: &Service,
+) -> Verdict {
+    // IPVS, `cache_bypass`: what is for another host goes there.
+    let (services, rcu) = (&director.services, packet.rcu());
+    let passes = director.config.cache_bypass();
+    let pick = services
+        .bypass(rcu, service, A::V6)
+        .filter(|_| passes && is_elsewhere(&packet.net(), context.tuple.dst));
+    if let Some(pick) = pick {
+        return send(director, packet, context, (&pick, None));
+    }
+    packet.icmp(A::V6, Icmp::PortUnreachable);
+    packet.drop()
+}
+
+/// Whether an address is another host's.
+fn is_elsewhere<A: Family>(net: &Net, addr: A) -> bool {
+    addr_type(net, addr.into()) == AddrType::Unicast
+}
+
+/// A flow that begins with an error about one of its packets, whatever the flags of that; `None`:
+/// there can't be one, which is counted.
+pub(super) fn quoted<'a, A: Family>(
+    director: &'a Director,
+    packet: &Packet<'a>,
+    context: &Context<A>,
+    service: &'a Service,
+) -> Option<&'a Flow<A>> {
+    let rcu = packet.rcu();
+    let flow = match choose(director, rcu, context, service) {
+        Ok((pick, hold)) => remember(director, packet, context, (&pick, hold.as_ref())),
+        Err(Failed::Nobody) => return None,
+        Err(Failed::Full(counter)) => Err(counter),
+    };
+    match flow {
+        Ok(flow) => {
+            let table = A::table(&director.flows);
+            table.shorten(&director.flows.timeouts, rcu, flow);
+            Some(flow)
+        }
+        Err(counter) => {
+            counter.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
 }
 
 /// Where a new connection goes, and its hold on a template, if it has one.
@@ -174,15 +260,28 @@ fn enter<A: Family>(
     context: &Context<A>,
     chosen: Chosen<'_>,
 ) -> Verdict {
+    match remember(director, &packet, context, chosen) {
+        Ok(flow) => known::request(&director.flows, packet, flow, context),
+        Err(counter) => refuse(packet, counter),
+    }
+}
+
+/// Takes a new flow in, or finds it, if another processor was faster; otherwise says what counts
+/// that it was refused.
+#[inline(always)]
+fn remember<'a, A: Family>(
+    director: &'a Director,
+    packet: &Packet<'a>,
+    context: &Context<A>,
+    chosen: Chosen<'_>,
+) -> Result<&'a Flow<A>, &'a AtomicU64> {
     let (rcu, flows) = (packet.rcu(), A::table(&director.flows));
     let link = packet.link(A::V6);
     for _ in 0..TRIES {
-        let Some(flow) = make_flow(director, rcu, context, chosen, link) else {
-            return refuse(packet, &director.drops.ports);
-        };
+        let flow = make_flow(director, rcu, context, chosen, link).ok_or(&director.drops.ports)?;
         // Only now: nobody gives way to one that can't be made.
         if !room::for_flow(director, rcu) {
-            return refuse(packet, &director.drops.limit);
+            return Err(&director.drops.limit);
         }
         let reply = flow.translates().then_some(flow.reply);
         match flows.insert(&director.flows.timeouts, rcu, flow) {
@@ -194,22 +293,20 @@ fn enter<A: Family>(
                 if flows.crowded(rcu) {
                     director.wake_worker();
                 }
-                return known::request(&director.flows, packet, flow, context);
+                return Ok(flow);
             }
-            Err(Refused::NoMemory) => return refuse(packet, &director.drops.nomem),
+            Err(Refused::NoMemory) => return Err(&director.drops.nomem),
             Err(Refused::Exists) => {}
         }
         match flows.find(rcu, context) {
             // Another processor was faster with a packet of the same flow.
-            Some((flow, Side::First)) => {
-                return known::request(&director.flows, packet, flow, context)
-            }
+            Some((flow, Side::First)) => return Ok(flow),
             _ if make_way(flows, rcu, context, reply) => {}
             // The real server still talks to this client's port, by another service.
             _ => break,
         }
     }
-    refuse(packet, &director.drops.ports)
+    Err(&director.drops.ports)
 }
 
 /// Removes flows that are over from the places that a new one wants. False: one is not over.

@@ -8,8 +8,11 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Family, Flow, FlowTable, Key, ANSWERED};
+use super::seen::ANSWERED;
+use super::{Family, Flow, FlowTable, Key};
+use crate::expiry::defence::{Turns, IDLE};
 use crate::expiry::rank::{self, Kind, Rank, Standing};
+use crate::proto::Phase;
 use crate::sys::index::Side;
 use crate::sys::random;
 use crate::sys::rcu::Rcu;
@@ -66,6 +69,22 @@ impl<A: Family> Flow<A> {
             idle: now.since(self.stamp()).0,
         };
         rank::rank(&standing, HZ)
+    }
+}
+
+impl<A: Family> Flow<A> {
+    /// Whether hardly anybody misses it (IPVS: `drop_entry`): it is half open, or has been idle
+    /// for a minute, few packets have come from its client, and it is its turn.
+    pub(super) fn is_dispensable(&self, turns: &Turns, now: Jiffies) -> bool {
+        if self.is_template() {
+            return false;
+        }
+        if self.is_half_open() {
+            return true;
+        }
+        let open = matches!(self.phase(), Phase::Open | Phase::Datagrams);
+        let idle = now.since(self.stamp()) >= Jiffies::seconds(IDLE);
+        open && idle && turns.takes(self.packets())
     }
 }
 

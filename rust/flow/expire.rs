@@ -10,10 +10,31 @@ use kernel::prelude::*;
 
 use super::ways::Ways;
 use super::{Family, Flow, FlowTable};
+use crate::expiry::defence::Turns;
 use crate::proto::{self, Timeouts};
 use crate::sys::index::{Judge, Position, Refused, NOTED};
+use crate::sys::random;
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::time::Jiffies;
+
+/// Seconds that a flow has which no packet of its own has come for.
+const UNTRIED: u32 = 3;
+
+/// A part of the buckets that is thinned out at a time: one of so many.
+const SHARE: usize = 32;
+/// Buckets next to each other of which it is made up.
+const STRIP: usize = 32;
+
+/// What the upkeep looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Where something may be over.
+    Due,
+    /// Every flow.
+    All,
+    /// Every flow; those end whose destination was removed.
+    Orphans,
+}
 
 /// Buckets that are looked through before the processor is offered to others.
 const STRIDE: usize = 4096;
@@ -52,6 +73,38 @@ impl<A: Family> FlowTable<A> {
         }
     }
 
+    /// Drops some flows that hardly anybody misses, of a thirty-second of all: to be called once a
+    /// second, by the one who calls [`Self::tend`]. Sleeps.
+    pub(crate) fn thin(&self, timeouts: &Timeouts, turns: &Turns) {
+        if self.len() == 0 {
+            return;
+        }
+        for _ in 0..self.all_buckets() / SHARE / STRIP {
+            let clock = Clock {
+                thin: Some(turns),
+                ..Clock::new(self, timeouts)
+            };
+            let [chance] = random::words();
+            // CAST: the low bits are meant.
+            let bucket = chance as usize & self.all_buckets().wrapping_sub(1) & !(STRIP - 1);
+            rcu::read(|rcu| self.0.scan(rcu, Position::at(bucket), STRIP, true, &clock));
+            rcu::cond_resched();
+        }
+    }
+
+    fn all_buckets(&self) -> usize {
+        rcu::read(|rcu| self.0.buckets(rcu))
+    }
+
+    /// Lets a flow end soon unless a packet of it comes (IPVS: three seconds before the first).
+    pub(crate) fn shorten(&self, timeouts: &Timeouts, rcu: &Rcu, flow: &Flow<A>) {
+        let (soon, timeout) = (Jiffies::seconds(UNTRIED), flow.timeout(timeouts));
+        if soon < timeout {
+            flow.backdate(Jiffies(timeout.0.wrapping_sub(soon.0)));
+            self.0.note(rcu, flow, soon);
+        }
+    }
+
     /// Takes a flow out; false if somebody else has.
     ///
     /// Its local port is free at once, though others may still hold the flow. They may send one
@@ -87,22 +140,20 @@ impl<A: Family> FlowTable<A> {
     }
 
     /// One share of the upkeep: fits the table to its load, removes what is over, and frees
-    /// what was removed before; with `all` it looks at every flow, as it does if there are ways
-    /// of which places are `retired`: flows forget those. Says whether something
+    /// what was removed before; it looks at every flow if `round` wants that, and if there are
+    /// ways of which places are `retired`: flows forget those. Says whether something
     /// is left to free. Sleeps; one caller at a time.
-    pub(crate) fn tend(&self, timeouts: &Timeouts, all: bool, retired: Option<&Ways>) -> bool {
+    pub(crate) fn tend(&self, timeouts: &Timeouts, round: Round, retired: Option<&Ways>) -> bool {
         self.0.wake();
         self.0.fit();
-        let all = all || retired.is_some();
+        let all = round != Round::Due || retired.is_some();
         // With `all` one that was not counted yet is seen, too.
         let mut next = (all || self.len() != 0).then(Position::default);
         while let Some(at) = next {
-            let now = Jiffies::now();
             let clock = Clock {
-                timeouts,
-                now,
-                table: self,
+                orphans: round == Round::Orphans,
                 retired,
+                ..Clock::new(self, timeouts)
             };
             next = rcu::read(|rcu| self.0.scan(rcu, at, STRIDE, all, &clock));
             rcu::cond_resched();
@@ -116,8 +167,26 @@ struct Clock<'a, A: Family> {
     timeouts: &'a Timeouts,
     now: Jiffies,
     table: &'a FlowTable<A>,
+    /// Flows end whose destination was removed.
+    orphans: bool,
+    /// Flows end that hardly anybody misses.
+    thin: Option<&'a Turns>,
     /// Ways of which places begin anew.
     retired: Option<&'a Ways>,
+}
+
+impl<'a, A: Family> Clock<'a, A> {
+    /// Nothing but the time.
+    fn new(table: &'a FlowTable<A>, timeouts: &'a Timeouts) -> Self {
+        Self {
+            timeouts,
+            now: Jiffies::now(),
+            table,
+            orphans: false,
+            thin: None,
+            retired: None,
+        }
+    }
 }
 
 impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
@@ -125,6 +194,15 @@ impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
     fn left(&self, flow: &Flow<A>) -> Option<Jiffies> {
         if let Some(ways) = self.retired {
             flow.lose_ways(ways);
+        }
+        if self.orphans && !flow.dest.available() {
+            return None;
+        }
+        if self
+            .thin
+            .is_some_and(|turns| flow.is_dispensable(turns, self.now))
+        {
+            return None;
         }
         flow.left(self.timeouts, self.now)
     }

@@ -6,10 +6,13 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 
+use super::defence::Defence;
+use super::expire::Round;
 use super::gate::Gate;
 use super::late::Late;
 use super::ways::Ways;
 use super::{Family, Flow, FlowTable};
+use crate::config::Config;
 use crate::packet::Tuple;
 use crate::proto::Timeouts;
 use crate::sys::index::Side;
@@ -17,17 +20,22 @@ use crate::sys::net::Net;
 use crate::sys::quota::Account;
 use crate::sys::random;
 use crate::sys::rcu::{self, Rcu};
+use crate::sys::time::{Jiffies, HZ};
 
 /// The known connections of a network namespace; fields stand in drop order.
 #[pin_data]
 pub(crate) struct Flows {
     net: Net,
+    /// What the administrator set.
+    pub(crate) config: Config,
     /// Those over IPv4; they refer to destinations.
     pub(crate) v4: FlowTable<Ipv4Addr>,
     /// Those over IPv6.
     pub(crate) v6: FlowTable<Ipv6Addr>,
     /// How long they may be idle.
     pub(crate) timeouts: Timeouts,
+    /// What is done against too many of them.
+    pub(crate) defence: Defence,
     /// The ways that packets take.
     pub(crate) ways: Ways,
     /// Whether anybody may go early, and which marks count.
@@ -42,15 +50,17 @@ pub(crate) struct Flows {
 
 impl Flows {
     /// None yet, in `net`; `account` pays for those to come. May sleep.
-    pub(crate) fn new(net: Net, account: &Account) -> Result<impl PinInit<Self>> {
+    pub(crate) fn new(net: Net, account: &Account, config: Config) -> Result<impl PinInit<Self>> {
         let late = Late::new()?;
         let v4 = FlowTable::new(account, random::words());
         let v6 = FlowTable::new(account, random::words());
         Ok(pin_init!(Self {
             net,
+            config,
             v4,
             v6,
             timeouts: Timeouts::default(),
+            defence: Defence::default(),
             ways: Ways::new(),
             gate <- Gate::new(),
             late,
@@ -115,16 +125,31 @@ impl Flows {
         }
     }
 
-    /// One share of the upkeep of both tables; with `all` every flow is looked at. Says whether
-    /// something is left to free. Sleeps; one caller at a time.
-    pub(crate) fn tend(&self, all: bool) -> bool {
+    /// One share of the upkeep of both tables. Says whether something is left to free. Sleeps;
+    /// one caller at a time.
+    pub(crate) fn tend(&self, round: Round) -> bool {
         let retired = self.ways.retire().then_some(&self.ways);
-        let left4 = self.v4.tend(&self.timeouts, all, retired);
-        let left6 = self.v6.tend(&self.timeouts, all, retired);
+        let left4 = self.v4.tend(&self.timeouts, round, retired);
+        let left6 = self.v6.tend(&self.timeouts, round, retired);
         if let Some(ways) = retired {
             ways.renew();
         }
         left4 || left6
+    }
+
+    /// Looks at the memory and drops what hardly anybody misses, as the defences are set and if
+    /// it is time to, which it is once a second; says how long to wait. Sleeps; for the one who
+    /// calls [`Self::tend`].
+    pub(crate) fn guard(&self) -> Jiffies {
+        if let Some(wait) = self.defence.wait(Jiffies::now()) {
+            return wait;
+        }
+        self.defence.update(&self.config);
+        if let Some(turns) = self.defence.thins() {
+            self.v4.thin(&self.timeouts, turns);
+            self.v6.thin(&self.timeouts, turns);
+        }
+        Jiffies(HZ)
     }
 
     /// Whether the worker may rest: there are no flows, until [`FlowTable::crowded`] calls it.

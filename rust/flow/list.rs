@@ -58,6 +58,7 @@ impl<A: Family> Flow<A> {
     fn dest_port(&self) -> u16 {
         match u32::from(self.method) {
             fwd::MASQ | fwd::FULLNAT => self.reply.sport,
+            fwd::BYPASS => 0,
             _ if self.is_template() => self.reply.sport,
             _ => self.request.dport,
         }

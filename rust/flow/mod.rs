@@ -19,6 +19,7 @@ use crate::sys::slab::Pool;
 use crate::sys::time::{Jiffies, HZ};
 use crate::wire::uapi::fwd;
 
+mod defence;
 pub(crate) mod evict;
 pub(crate) mod expire;
 mod extra;
@@ -27,30 +28,20 @@ mod flows;
 pub(crate) mod gate;
 mod late;
 pub(crate) mod list;
+mod seen;
 mod template;
 pub(crate) mod ways;
 
 use self::family::Kept;
+use self::seen::{BOTH, CONFIRMED, COUNTED, TRACKED};
 
+pub(crate) use self::defence::Defence;
 pub(crate) use self::extra::Extra;
 pub(crate) use self::family::Family;
 pub(crate) use self::flows::Flows;
 pub(crate) use self::late::Why;
 pub(crate) use self::template::Hold;
 
-/// The server has answered (methods that see answers).
-const ANSWERED: u8 = 0x10;
-/// The client has sent something since the server answered.
-const CONFIRMED: u8 = 0x20;
-/// Connection tracking knows the flow's packets (FULLNAT).
-const TRACKED: u8 = 0x40;
-/// Answers come by here: always where addresses are translated, otherwise once one was seen
-/// (IPVS: the connection has no NOOUTPUT).
-const BOTH: u8 = 0x80;
-/// What [`Flow::seen`] counts the packets of a client in whose answers do not come by here.
-const COUNT: u8 = 0x0f;
-/// With more packets than this it is believed that the client is there.
-const BELIEVED: u8 = 8;
 /// Seconds after which connection tracking sees a packet of each side again.
 const SHOW: u32 = 5;
 /// The state of a flow that is not in the table, not yet or not any more: nothing changes it.
@@ -83,7 +74,7 @@ pub(crate) struct Flow<A: Family> {
     /// The forwarding method, one of [`fwd`].
     pub(crate) method: u8,
     state: AtomicU8,
-    /// What is known of its ends: [`ANSWERED`], [`CONFIRMED`], [`TRACKED`], [`BOTH`], [`COUNT`].
+    /// What is known of its ends: marks and a count, see `flow/seen.rs`.
     seen: AtomicU8,
     stamp: AtomicU32,
     /// The way of each side's packets, as [`ways::Ways`] knows it.
@@ -147,6 +138,15 @@ fn translates(method: u8) -> bool {
     matches!(u32::from(method), fwd::MASQ | fwd::FULLNAT)
 }
 
+/// What is known of a flow's ends before its first packet. IPVS says of a connection that goes
+/// past all destinations, as of NAT's, that its answers come by.
+fn first_seen(method: u8) -> u8 {
+    match translates(method) || u32::from(method) == fwd::BYPASS {
+        true => BOTH,
+        false => 0,
+    }
+}
+
 impl<A: Family> Flow<A> {
     /// A flow that no packet has been counted for yet.
     ///
@@ -165,7 +165,7 @@ impl<A: Family> Flow<A> {
             proto: key.proto,
             method,
             state: AtomicU8::new(ENDED),
-            seen: AtomicU8::new(if translates(method) { BOTH } else { 0 }),
+            seen: AtomicU8::new(first_seen(method)),
             stamp: AtomicU32::new(Jiffies::now().0),
             ways: Default::default(),
             dest,
@@ -200,78 +200,40 @@ impl<A: Family> Flow<A> {
         }
     }
 
-    /// Whether both ends are known to be there: the server has answered and the client has
-    /// gone on, or, where answers do not come by here, more than eight packets came.
-    pub(crate) fn confirmed(&self) -> bool {
-        self.seen.load(Ordering::Relaxed) & CONFIRMED != 0
-    }
-
-    /// Notes a packet as long as the flow is not confirmed.
-    ///
-    /// Whoever sends from a stranger's address does not keep the mark: a server resets a
-    /// connection whose SYN-ACK was acknowledged wrongly, which takes the mark away, and one
-    /// that is reset is the first to give way. A SYN that is repeated acknowledges nothing.
-    #[inline(never)]
-    fn notice(&self, side: Side, seen: u8, flags: u8) {
-        let goes_on = proto::goes_on(self.proto, flags);
-        match (side, self.translates()) {
-            (Side::Second, _) if proto::resets(self.proto, flags) => {}
-            (Side::Second, _) => {
-                self.note(ANSWERED);
-                // IPVS: datagrams that are answered assure the template.
-                if seen & ANSWERED == 0 && !proto::has_states(self.proto) {
-                    self.assure();
-                }
-            }
-            (Side::First, true) if !goes_on => {}
-            (Side::First, true) if seen & ANSWERED != 0 => self.note(CONFIRMED),
-            (Side::First, true) => {}
-            // Of its SYNs only the first counts.
-            (Side::First, false) if seen & COUNT != 0 && !goes_on => {}
-            (Side::First, false) if seen & COUNT >= BELIEVED => self.note(CONFIRMED),
-            // Two at a time may count as one.
-            (Side::First, false) => self.seen.store(seen.wrapping_add(1), Ordering::Relaxed),
-        }
-    }
-
-    /// Takes back that both ends are there: the server has repeated its SYN-ACK, so nobody has
-    /// acknowledged the first.
-    pub(crate) fn doubt(&self) {
-        if self.confirmed() {
-            self.seen.fetch_and(!CONFIRMED, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that answers come by here, though their addresses stay as they are.
-    pub(crate) fn hear_answers(&self) {
-        self.note(BOTH);
-    }
-
-    fn note(&self, mark: u8) {
-        if self.seen.load(Ordering::Relaxed) & mark == 0 {
-            self.seen.fetch_or(mark, Ordering::Relaxed);
-        }
-    }
-
     /// Notes a packet: the state moves on, the time-out starts anew.
     ///
     /// True if that was written down, which happens at most once a second in one state; then
     /// [`FlowTable::noted`] must be told.
     #[must_use]
     #[inline(always)]
-    pub(crate) fn touch(&self, side: Side, flags: u8) -> bool {
+    pub(crate) fn touch(&self, side: Side, flags: u8, defence: &Defence) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
-        if seen & CONFIRMED == 0 {
+        let done = match side {
+            Side::First => COUNTED,
+            Side::Second => CONFIRMED,
+        };
+        if seen & done != done {
             self.notice(side, seen, flags);
         }
         let now = Jiffies::now();
         let state = self.state.load(Ordering::Relaxed);
-        let next = self.next_state(state, side, seen, flags);
+        let mut next = self.next_state(state, side, seen, flags);
+        // Where IPVS's tables for attack times differ a state changes, or a SYN comes.
+        if (next != state || proto::opens(self.proto, flags)) && defence.is_secure() {
+            next = self.next_secure_state(state, side, seen, flags);
+        }
         let refresh = next != state || now.since(self.stamp()).0 >= HZ;
         if refresh {
             self.enter(state, next, side, now);
         }
         refresh
+    }
+
+    /// Lets it look as if its last packet had come `earlier`.
+    fn backdate(&self, earlier: Jiffies) {
+        let now = Jiffies::now().0;
+        let stamp = now.wrapping_sub(earlier.0);
+        self.stamp.store(stamp, Ordering::Relaxed);
     }
 
     #[inline(always)]
@@ -284,12 +246,25 @@ impl<A: Family> Flow<A> {
         if !proto::has_states(self.proto) || state == ENDED {
             return state;
         }
-        let direction = match side {
+        proto::next(self.proto, state, flags, Self::direction(side, seen))
+    }
+
+    /// The same in attack times (IPVS: `secure_tcp`).
+    #[cold]
+    fn next_secure_state(&self, state: u8, side: Side, seen: u8, flags: u8) -> u8 {
+        if state == ENDED {
+            return state;
+        }
+        proto::next_secure(self.proto, state, flags, Self::direction(side, seen))
+    }
+
+    #[inline(always)]
+    fn direction(side: Side, seen: u8) -> Direction {
+        match side {
             Side::Second => Direction::Output,
             Side::First if seen & BOTH != 0 => Direction::Input,
             Side::First => Direction::InputOnly,
-        };
-        proto::next(self.proto, state, flags, direction)
+        }
     }
 
     /// Changes the state, unless another processor did at the same time.
@@ -305,7 +280,7 @@ impl<A: Family> Flow<A> {
         }
         if side == Side::Second && self.phase_of(new) == Phase::Reset {
             // The server does not know this connection, whatever its client seems to say.
-            self.seen.fetch_and(!CONFIRMED, Ordering::Relaxed);
+            self.unconfirm();
         }
         if self.phase_of(new) == Phase::Open {
             self.assure();
@@ -321,6 +296,11 @@ impl<A: Family> Flow<A> {
         if let Some(tie) = self.tie() {
             tie.assure();
         }
+    }
+
+    /// Whether a client has asked for it and nobody knows whether he is there.
+    fn is_half_open(&self) -> bool {
+        proto::is_half_open(self.proto, self.state.load(Ordering::Relaxed))
     }
 
     /// Whether it counts among its destination's active ones in a state.
@@ -364,6 +344,16 @@ impl<A: Family> Flow<A> {
     /// Whether a new connection may take the place of this one: it is over.
     pub(crate) fn is_over(&self) -> bool {
         self.phase().is_over()
+    }
+
+    /// Whether a new connection from the same client takes its place: IPVS's `conn_reuse_mode`,
+    /// where 0 is never, and the second bit adds those that are half closed if the other half
+    /// can't be seen.
+    pub(crate) fn gives_way(&self, reuse_mode: u32) -> bool {
+        let phase = self.phase();
+        let half = reuse_mode & 2 != 0 && phase == Phase::Closing && !self.hears_answers();
+        // IPVS: none does that began by a template, which goes on at the same destination.
+        reuse_mode != 0 && (phase.is_over() || half) && !self.is_persistent()
     }
 
     /// Ends the flow's part in its destination's load; true if it had counted as active.

@@ -18,7 +18,7 @@ pub(crate) fn request<A: Family>(
     ttl: u8,
     own: bool,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), flows.net(), flow) {
+    let (path, mtu) = match dest_path(packet.rcu(), flows, flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };

@@ -17,6 +17,7 @@ use crate::sys::route::{has_policies, Hints, NoWay, Path, Query};
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
 
+pub(crate) mod bypass;
 pub(crate) mod dr;
 pub(crate) mod earn;
 pub(crate) mod local;
@@ -71,6 +72,7 @@ pub(crate) fn request_as_is<A: Family>(
     match u32::from(flow.method) {
         fwd::DROUTE => dr::request(flows, packet, flow, ttl, own),
         fwd::TUNNEL => tunnel::request(flows, packet, flow, ttl, own),
+        fwd::BYPASS => bypass::request(flows, packet, flow, ttl),
         _ => local::request(packet),
     }
 }
@@ -136,10 +138,10 @@ impl NoWay {
 /// The packets of DR keep their own address, and want the next hop for it.
 fn dest_path<'a, A: Family>(
     rcu: &'a Rcu,
-    net: Net,
+    flows: &Flows,
     flow: &'a Flow<A>,
 ) -> Result<(&'a Path, u32), NoWay> {
-    let dest: &Dest = &flow.dest;
+    let (net, dest): (Net, &Dest) = (flows.net(), &flow.dest);
     let next_hop = u32::from(flow.method) == fwd::DROUTE;
     if let Some(known) = known_path(rcu, net, dest, next_hop) {
         return Ok(known);
@@ -150,7 +152,10 @@ fn dest_path<'a, A: Family>(
         hints: Hints::default(),
         next_hop,
     };
-    let path = Path::find(net, query)?;
+    let mut path = Path::find(net, query)?;
+    if !flows.config.pmtu_disc() {
+        path.let_fragment();
+    }
     let path = RcuBox::new(path, GFP_ATOMIC).map_err(|_| NoWay::Lost)?;
     let path = dest.keep_path(rcu, path);
     Ok((path, path.mtu().ok_or(NoWay::Lost)?))
@@ -165,7 +170,7 @@ pub(crate) fn touch<A: Family>(
     side: Side,
     flags: u8,
 ) -> bool {
-    let written = flow.touch(side, flags);
+    let written = flow.touch(side, flags, &flows.defence);
     if written {
         A::table(flows).noted(&flows.timeouts, packet.rcu(), flow);
     }

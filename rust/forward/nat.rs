@@ -56,7 +56,7 @@ pub(crate) fn request<A: Family>(
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), flows.net(), flow) {
+    let (path, mtu) = match dest_path(packet.rcu(), flows, flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
@@ -154,6 +154,10 @@ fn client_route<'a, A: Family>(
     packet: &Packet<'a>,
     flow: &Flow<A>,
 ) -> Result<(Route<'a>, u32), NoWay> {
+    if packet.place() != Place::LocalIn && !flows.config.snat_reroute() {
+        // IPVS, `snat_reroute`: the answer keeps the way that the host has found for it.
+        return Err(NoWay::Lost);
+    }
     let (rcu, net) = (packet.rcu(), flows.net());
     let class = A::class(packet.bytes());
     let open = has_rules(net, A::V6) || packet.is_policed() || flow.link() != 0;
@@ -288,7 +292,7 @@ pub(crate) fn error_to_server<A: Family>(
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    let Ok((path, _)) = dest_path(packet.rcu(), flows.net(), flow) else {
+    let Ok((path, _)) = dest_path(packet.rcu(), flows, flow) else {
         return packet.drop();
     };
     // The real server knows the client by the local address, if there is one.

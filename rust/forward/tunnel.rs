@@ -33,7 +33,7 @@ pub(crate) fn request<A: Family>(
     ttl: u8,
     own: bool,
 ) -> Verdict {
-    let (path, mtu) = match dest_path(packet.rcu(), flows.net(), flow) {
+    let (path, mtu) = match dest_path(packet.rcu(), flows, flow) {
         Ok(known) => known,
         Err(none) => return none.drop(packet),
     };
@@ -46,7 +46,10 @@ pub(crate) fn request<A: Family>(
     let policed = narrowed::<A>(&packet, path, mtu, || ends::<A>(path));
     let room = room.min(policed.saturating_sub(tunnel::length(path.to) as u32));
     // Nobody can be told of less; the outer packet is fragmented then.
-    let limit = room.max(least_mtu(A::V6));
+    let limit = match !A::V6 && path.may_fragment() {
+        true => u32::MAX,
+        false => room.max(least_mtu(A::V6)),
+    };
     if !may_leave(&mut packet, flow.request.src, ttl, limit) {
         return packet.drop();
     }
@@ -110,6 +113,11 @@ fn put_outer(packet: &mut Packet<'_>, path: &Path, inner: Inner) -> Option<()> {
     let payload = packet.len();
     let length = tunnel::length(path.to);
     let total = payload.checked_add(length as u32)?;
+    let inner = Inner {
+        // IPVS, `pmtu_disc`.
+        df: inner.df && !path.may_fragment(),
+        ..inner
+    };
     let head = packet.encapsulate(path, length, inner.v6)?;
     match (path.source, path.to) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {

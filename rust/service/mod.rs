@@ -5,6 +5,7 @@
 //!
 //! Every function that changes something may sleep. What it refuses, it leaves as it was.
 
+mod bypass;
 mod cache;
 mod check;
 mod counts;
@@ -16,6 +17,7 @@ mod meter;
 mod ports;
 mod refusal;
 mod scheduler;
+mod servers;
 mod spec;
 mod table;
 mod trash;
@@ -28,14 +30,17 @@ use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::{Arc, Mutex};
 
+use self::bypass::Bypass;
 use self::entry::{Pool, NO_DEST};
 use self::estimate::Round;
 use self::ports::PortSets;
 use self::refusal::demand;
+use self::servers::Servers;
 use self::table::{Place, Table};
 use self::trash::Trash;
 use crate::sched::Kind;
 use crate::sys::net::Net;
+use crate::sys::once::Once;
 use crate::sys::quota::{Account, Part, REMEMBERED, SERVICES};
 use crate::sys::rcu::{self, Rcu};
 use crate::sys::route::addr_type;
@@ -79,6 +84,9 @@ pub(crate) struct Services {
     marks: [AtomicU32; 2],
     /// How many are for all ports.
     wildcards: AtomicU32,
+    /// For connections that may go past all destinations, once that is set.
+    bypass: Once<Bypass>,
+    servers: Servers,
     #[pin]
     rules: Mutex<Rules>,
 }
@@ -106,6 +114,8 @@ impl Services {
             number: Default::default(),
             marks: Default::default(),
             wildcards: AtomicU32::new(0),
+            bypass: Once::empty(),
+            servers: Servers::new(),
             rules <- new_mutex!(Rules::new(), "rlvs::services"),
         })
     }

@@ -87,6 +87,12 @@ impl Service {
         pick
     }
 
+    /// Whether no datagram is to be remembered.
+    pub(super) fn is_one_packet(&self, rcu: &Rcu) -> bool {
+        let scheduler = self.scheduler.get(rcu);
+        scheduler.is_some_and(|scheduler| scheduler.one_packet)
+    }
+
     /// Says in the log, as IPVS does, that nobody takes a connection.
     #[cold]
     fn report(&self, kind: Kind, nobody: Nobody) {
@@ -269,6 +275,20 @@ const TRY: usize = 64;
 
 /// How many of them are looked at for a port that may be taken away.
 const LOOK: usize = 4;
+
+impl<'a> Pick<'a> {
+    /// A destination that is not FULLNAT's.
+    pub(super) fn without_locals(dest: &'a Arc<Dest>, one_packet: bool, turn: &'a Turn) -> Self {
+        Self {
+            dest,
+            one_packet,
+            keeps_port: true,
+            sources: &[],
+            turn,
+            look: turn,
+        }
+    }
+}
 
 impl Pick<'_> {
     /// The port at the destination for a packet to port `dport`.
