@@ -92,12 +92,14 @@ def one_way(t, how, method, family, early):
 
 @case("reuse.syn_ack.{family}.{early}", family=FAMILIES, early=EARLY)
 def syn_ack(t, family, early):
-    """Any segment with SYN but no RST starts over, as in IPVS."""
+    """Any segment with SYN ends a connection that is over, as in IPVS; without RST it begins a new one."""
     ends = Ends(t, "nat", family, "tcp")
     flow = ends.flow().open()
     end(flow, "rst")
-    equal([c.state for c in ends.known()], ["CLOSE"], "state")
+    ends.up.send(flow.request(b"both", flags=wire.SYN | wire.RST))
+    settle(ends.known, [], "connections")
     flow.send(b"new", flags=wire.SYN | wire.ACK)
+    check(not flow.arrived(b"both", bound=0), "a segment with SYN and RST passed")
     settle(lambda: t.backend.counters()["TCP", join(ends.vip, ends.vport)][0].conns, 2, "connections counted")
 
 
