@@ -63,6 +63,6 @@ fn answer<A: Family>(director: &Director, packet: Packet<'_>, context: &Context<
         Some((flow, Side::Second)) => known::reply(flows, packet, flow, context),
         Some((_, Side::First)) => packet.accept(),
         None if stray::is_answer(director, rcu, context) => stray::reject::<A>(packet),
-        None => known::past(flows, packet, context),
+        None => known::past(director, packet, context),
     }
 }

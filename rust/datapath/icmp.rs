@@ -4,7 +4,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::known::is_let_in;
+use super::known::{self, is_let_in};
 use super::schedule;
 use crate::director::Director;
 use crate::flow::{Family, Flow, Flows};
@@ -44,8 +44,7 @@ pub(crate) fn error<A: Family>(
 /// counted, and passes.
 fn past<A: Family>(director: &Director, packet: Packet<'_>, quote: &Quote<A>) -> Verdict {
     let back = quote.context.tuple.reversed();
-    let flows = &director.flows;
-    let Some(flow) = flows.answered(packet.rcu(), back, quote.context.proto) else {
+    let Some(flow) = known::answered(director, &packet, back, quote.context.proto) else {
         return match director.config.schedule_icmp() {
             true => begin(director, packet, quote),
             false => packet.accept(),
@@ -83,7 +82,8 @@ fn to_server<A: Family>(
     flow: &Flow<A>,
     quote: &Quote<A>,
 ) -> Verdict {
-    if !nat::is_sound(&mut packet, quote) {
+    // As IPVS: what nobody reads here is not checked here.
+    if flow.translates() && !nat::is_sound(&mut packet, quote) {
         return packet.drop();
     }
     // As IPVS: a server that was removed is told nevertheless, but counts no more.

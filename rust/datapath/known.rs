@@ -2,9 +2,10 @@
 
 //! A packet of a known flow, at the hooks where IPVS works.
 
+use crate::director::Director;
 use crate::flow::{Family, Flow, Flows, Why};
 use crate::forward::{self, earn};
-use crate::packet::Context;
+use crate::packet::{Context, Tuple};
 use crate::sys::index::Side;
 use crate::sys::place::Place;
 use crate::sys::skb::{Packet, Verdict};
@@ -46,16 +47,32 @@ pub(crate) fn reply<A: Family>(
 
 /// A packet that no flow's key fits goes on, counted if it is an answer whose addresses stay as
 /// they are: as in IPVS it moves its connection's state on, and from then on both ends do.
-pub(crate) fn past<A: Family>(flows: &Flows, packet: Packet<'_>, context: &Context<A>) -> Verdict {
-    let Some(flow) = flows.answered(packet.rcu(), context.tuple, context.proto) else {
+pub(crate) fn past<A: Family>(
+    director: &Director,
+    packet: Packet<'_>,
+    context: &Context<A>,
+) -> Verdict {
+    let Some(flow) = answered(director, &packet, context.tuple, context.proto) else {
         return packet.accept();
     };
     flow.hear_answers();
-    let _ = forward::touch(flows, &packet, flow, Side::Second, context.flags);
+    let _ = forward::touch(&director.flows, &packet, flow, Side::Second, context.flags);
     if flow.dest.available() {
         flow.dest.stats.packet_out(packet.len());
     }
     packet.accept_marked()
+}
+
+/// The flow that a packet with this tuple is an answer of, if its addresses stay as they are; none
+/// if the family has no service any more, as then IPVS sees nothing.
+pub(super) fn answered<'a, A: Family>(
+    director: &'a Director,
+    packet: &Packet<'a>,
+    answer: Tuple<A>,
+    proto: u8,
+) -> Option<&'a Flow<A>> {
+    let flow = director.flows.answered(packet.rcu(), answer, proto);
+    flow.filter(|_| !director.services.is_empty(A::V6))
 }
 
 /// What every packet of a flow goes through that goes the ordinary way. False: drop it.

@@ -32,6 +32,10 @@ fn is_due<A: Family>(
     (flow, side): (&Flow<A>, Side),
     context: &Context<A>,
 ) -> bool {
+    // IPVS has no hooks then.
+    if director.services.is_empty(A::V6) {
+        return false;
+    }
     let config = &director.config;
     let over = context.opens() && flow.gives_way(config.conn_reuse_mode());
     match side {

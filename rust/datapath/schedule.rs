@@ -36,7 +36,7 @@ pub(crate) fn schedule<A: Family>(
         }
         _ => {
             forget(director, packet.rcu(), over);
-            known::past(&director.flows, packet, context)
+            known::past(director, packet, context)
         }
     }
 }
@@ -87,13 +87,15 @@ fn begin<A: Family>(
         true => None,
         false => Some(choose(director, rcu, context, service)),
     };
+    if let Some(Err(Failed::Nobody)) = picked {
+        return nobody(director, packet, context, (service, over));
+    }
     // Only now: as in IPVS it counts at its destination while the scheduler chooses.
     forget(director, rcu, over);
     match picked {
-        None => packet.drop(),
         Some(Ok((pick, hold))) => send(director, packet, context, (&pick, hold.as_ref())),
-        Some(Err(Failed::Nobody)) => nobody(director, packet, context, service),
         Some(Err(Failed::Full(counter))) => refuse(packet, counter),
+        _ => packet.drop(),
     }
 }
 
@@ -133,13 +135,14 @@ fn choose<'a, A: Family>(
     }
 }
 
-/// What becomes of a packet that a service has no destination for.
+/// What becomes of a packet that a service has no destination for; `over` is the flow that it
+/// was to follow.
 #[cold]
 fn nobody<A: Family>(
     director: &Director,
     mut packet: Packet<'_>,
     context: &Context<A>,
-    service: &Service,
+    (service, over): (&Service, Option<&Flow<A>>),
 ) -> Verdict {
     // IPVS, `cache_bypass`: what is for another host goes there.
     let (services, rcu) = (&director.services, packet.rcu());
@@ -148,9 +151,12 @@ fn nobody<A: Family>(
         .bypass(rcu, service, A::V6)
         .filter(|_| passes && is_elsewhere(&packet.net(), context.tuple.dst));
     if let Some(pick) = pick {
+        forget(director, rcu, over);
         return send(director, packet, context, (&pick, None));
     }
     packet.icmp(A::V6, Icmp::PortUnreachable);
+    // As in IPVS the error counts for the flow that was there.
+    forget(director, rcu, over);
     packet.drop()
 }
 

@@ -65,6 +65,8 @@ def unidentified(frame, numbers):
         data[at + 4:at + 8] = numbers.setdefault(number, len(numbers) + 1).to_bytes(4, "big")
     elif len(data) >= 20 and data[0] >> 4 == 4 and made_here(data):
         data[4:6] = data[10:12] = b"\0\0"
+        if data[9] == wire.IPIP and len(data) >= 40 and made_here(data[20:]):
+            data[24:26] = data[30:32] = b"\0\0"
     return head + bytes(data)
 
 

@@ -62,14 +62,23 @@ def udp_without_checksum(found, _play):
     return every(pairs(found), holds)
 
 
+def past_extensions(ip):
+    """A packet with its IPv6 extension headers taken for a part of the header."""
+    while ip.version == 6 and ip.proto in compare.EXTENSIONS and ip.header + 8 <= len(ip.raw):
+        ip.proto, ip.header = ip.raw[ip.header], ip.header + 8 + ip.raw[ip.header + 1] * 8
+    return ip
+
+
 def quoted(frame):
     """(places of the checksums of ICMP and of the quoted packet, error, quoted packet) of an ICMP error."""
     ip = wire.Ip(frame[14:])
     if ip.proto not in (wire.ICMP, wire.ICMP6) or not wire.is_error(ip):
         return None
-    inner = ip.inner
+    inner = past_extensions(ip.inner)
     at = 14 + ip.header
-    places = [at + 2, at + 8 + inner.header + wire.CHECK_AT[inner.proto]] if inner.proto in (wire.TCP, wire.UDP) else [at + 2]
+    places = [at + 2]
+    if inner.proto in (wire.TCP, wire.UDP) and at + 8 + inner.header + wire.CHECK_AT[inner.proto] + 2 <= len(frame):
+        places.append(at + 8 + inner.header + wire.CHECK_AT[inner.proto])
     return places, ip, inner
 
 
@@ -84,7 +93,7 @@ def quoted_checksum(found, _play):
         at = one[0][1]
         if not quoted(found.sent[0][1]):
             # The director's own error about a request that it translated: here the client gets its own checksum back.
-            own = wire.Ip(found.sent[0][1][14:])
+            own = past_extensions(wire.Ip(found.sent[0][1][14:]))
             check = own.header + wire.CHECK_AT[own.proto]
             return right[at:at + 2] == own.raw[check:check + 2]
         came = [quoted(frame) for _, frame in found.sent]
