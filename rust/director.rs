@@ -61,7 +61,7 @@ impl Displaced {
             Kind::HalfOpen | Kind::Opening => &self.half_open,
             Kind::OneWay => &self.one_way,
             Kind::Unconfirmed => &self.unconfirmed,
-            Kind::Untried | Kind::Remembered => &self.templates,
+            Kind::Untried | Kind::Heard | Kind::Remembered => &self.templates,
         };
         counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }

@@ -104,7 +104,13 @@ fn remember<'a, A: Family>(
     let hold = template.hold();
     let flows = A::table(&director.flows);
     match flows.insert(&director.flows.timeouts, rcu, template) {
-        Ok(_) => Ok(hold),
+        Ok(_) => {
+            // A connection may not follow: its datagram goes alone, or it gets no memory.
+            if flows.crowded(rcu) {
+                director.wake_worker();
+            }
+            Ok(hold)
+        }
         Err(Refused::Exists) => Ok(None),
         Err(Refused::NoMemory) => Err(none),
     }

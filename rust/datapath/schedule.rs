@@ -14,6 +14,7 @@ use crate::sched;
 use crate::service::{Local, Pick, Service};
 use crate::sys::index::{Refused, Side};
 use crate::sys::net::Net;
+use crate::sys::place::Place;
 use crate::sys::rcu::Rcu;
 use crate::sys::route::{addr_type, AddrType};
 use crate::sys::skb::{Icmp, Packet, Verdict};
@@ -21,6 +22,8 @@ use crate::wire::uapi::fwd;
 
 /// How often a new flow may meet others in its places, which give way or turn out to be gone.
 const TRIES: usize = 3;
+/// The port that FTP servers send files from (RFC 959).
+const FTP_DATA: u16 = 20;
 
 /// Schedules a packet that belongs to no flow, or takes the place of one that is over; one that
 /// is for no service goes on untouched.
@@ -30,6 +33,11 @@ pub(crate) fn schedule<A: Family>(
     context: &Context<A>,
     over: Option<&Flow<A>>,
 ) -> Verdict {
+    // As in IPVS what this host's own servers answer is not for a service, whatever its port.
+    let own = packet.place() == Place::LocalOut && over.is_none();
+    if own && known::answered(director, &packet, context.tuple, context.proto).is_some() {
+        return known::past(director, packet, context);
+    }
     match service_of(director, &packet, context) {
         Some(service) if may_begin(director, context) => {
             begin(director, packet, context, (service, over))
@@ -51,6 +59,10 @@ fn forget<A: Family>(director: &Director, rcu: &Rcu, over: Option<&Flow<A>>) {
 
 /// Whether a flow may begin with the packet.
 fn may_begin<A>(director: &Director, context: &Context<A>) -> bool {
+    // IPVS: that is how a server of FTP calls its client.
+    if context.tuple.sport == FTP_DATA {
+        return false;
+    }
     // IPVS, `sloppy_tcp`: a connection may come here that has begun elsewhere.
     context.may_create() || context.may_join() && director.config.sloppy_tcp()
 }

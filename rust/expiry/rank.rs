@@ -36,6 +36,9 @@ pub(crate) enum Kind {
     HalfOpen,
     /// UDP that nobody has answered.
     OneWay,
+    /// A template without a connection, whose client was answered or came back: both a stranger
+    /// can have from an address that is not his.
+    Heard,
     /// A SYN a moment ago: it may be one that is about to be confirmed, which a flood of
     /// datagrams must not keep out.
     Opening,
@@ -70,12 +73,14 @@ pub(crate) fn rank(flow: &Standing, hz: u32) -> Option<Rank> {
     Some(Rank { kind, fresh })
 }
 
-/// The place of a template that has no connection now, idle since its last one began or that time ran out last; `assured`:
-/// one of them got far. It costs whoever floods two packets, so it must not keep out what is new.
-pub(crate) fn rank_template(assured: bool, idle: u32) -> Rank {
-    let kind = match assured {
-        true => Kind::Remembered,
-        false => Kind::Untried,
+/// The place of a template that has no connection now, idle since its last one began or that time ran out last; `heard`:
+/// one of them got far, or there were several; `served`: both ends of one were known to be there. Without that it costs
+/// whoever floods two or three packets, so it must not keep out what is new.
+pub(crate) fn rank_template(heard: bool, served: bool, idle: u32) -> Rank {
+    let kind = match (heard, served) {
+        (_, true) => Kind::Remembered,
+        (true, false) => Kind::Heard,
+        (false, false) => Kind::Untried,
     };
     let fresh = u32::MAX - idle;
     Rank { kind, fresh }
@@ -199,16 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn a_template_goes_before_or_after_all_connections() {
-        let (untried, served) = (rank_template(false, 0), rank_template(true, u32::MAX));
+    fn a_template_goes_before_or_after_all_connections_of_a_kind() {
+        let untried = rank_template(false, false, 0);
+        let heard = rank_template(true, false, 0);
+        let served = rank_template(true, true, u32::MAX);
         for flow in all() {
             let Some(other) = rank(&flow, HZ) else {
                 continue;
             };
             assert!(other < served && rank_void() <= other, "{flow:?}");
             assert_eq!(untried < other, other.kind() > Kind::TimeWait, "{flow:?}");
+            // A handshake that has just begun is worth more than what a stranger can leave behind.
+            assert_eq!(heard < other, other.kind() >= Kind::Opening, "{flow:?}");
         }
-        assert!(rank_template(true, 5) < rank_template(true, 4));
+        assert!(rank_template(true, true, 5) < rank_template(true, true, 4));
     }
 
     #[test]

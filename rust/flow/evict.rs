@@ -77,7 +77,8 @@ impl<A: Family> Flow<A> {
     /// for a minute, few packets have come from its client, and it is its turn.
     pub(super) fn is_dispensable(&self, turns: &Turns, now: Jiffies) -> bool {
         if self.is_template() {
-            return false;
+            // IPVS: one that no connection got far with, and that has none now.
+            return self.is_untried();
         }
         if self.is_half_open() {
             return true;

@@ -189,19 +189,22 @@ impl<'a, A: Family> Clock<'a, A> {
     }
 }
 
+impl<A: Family> Clock<'_, A> {
+    /// Whether it is to end before its time.
+    #[inline(always)]
+    fn is_unwanted(&self, flow: &Flow<A>) -> bool {
+        let thin = |turns| flow.is_dispensable(turns, self.now);
+        self.orphans && !flow.dest.available() || self.thin.is_some_and(thin)
+    }
+}
+
 impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
     #[inline(always)]
     fn left(&self, flow: &Flow<A>) -> Option<Jiffies> {
         if let Some(ways) = self.retired {
             flow.lose_ways(ways);
         }
-        if self.orphans && !flow.dest.available() {
-            return None;
-        }
-        if self
-            .thin
-            .is_some_and(|turns| flow.is_dispensable(turns, self.now))
-        {
+        if self.is_unwanted(flow) && flow.may_go() {
             return None;
         }
         flow.left(self.timeouts, self.now)

@@ -458,6 +458,10 @@ impl<A: Family> Flow<A> {
             ports.give(self.reply.dport);
         }
         if let Some(tie) = &extra.tie {
+            // Only now: a reset may have taken it back.
+            if self.confirmed() {
+                tie.serve();
+            }
             tie.leave();
         }
     }

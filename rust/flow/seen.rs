@@ -104,6 +104,10 @@ impl<A: Family> Flow<A> {
     /// Notes that answers come by here, though their addresses stay as they are.
     pub(crate) fn hear_answers(&self) {
         self.note(BOTH);
+        // As in `notice`, whatever came before.
+        if !proto::has_states(self.proto) {
+            self.assure();
+        }
     }
 
     /// Whether they do.

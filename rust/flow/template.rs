@@ -7,7 +7,7 @@
 //! begins anew with each. Whoever takes a template away closes it first, so that none
 //! begins by it any more; one that is closed counts as not there.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -33,9 +33,16 @@ pub(super) struct Tie {
     conns: AtomicU32,
     /// How long it stays from its last new connection on, in ticks.
     timeout: AtomicU32,
-    /// A connection of it got far (IPVS: ASSURED).
-    assured: AtomicBool,
+    /// What speaks for its client: [`ASSURED`], [`BACK`], [`SERVED`].
+    trust: AtomicU8,
 }
+
+/// A connection of it got far (IPVS).
+const ASSURED: u8 = 1;
+/// The client came back after a second or more.
+const BACK: u8 = 2;
+/// Both ends of a connection of it were known to be there.
+const SERVED: u8 = 4;
 
 impl Tie {
     /// One more connection; false if the template is closed.
@@ -73,15 +80,28 @@ impl Tie {
         Jiffies(self.timeout.load(Ordering::Relaxed))
     }
 
+    fn trust(&self) -> u8 {
+        self.trust.load(Ordering::Relaxed)
+    }
+
     fn is_assured(&self) -> bool {
-        self.assured.load(Ordering::Relaxed)
+        self.trust() & ASSURED != 0
+    }
+
+    fn add_trust(&self, mark: u8) {
+        if self.trust() & mark == 0 {
+            self.trust.fetch_or(mark, Ordering::Relaxed);
+        }
     }
 
     /// Notes that a connection got far.
     pub(super) fn assure(&self) {
-        if !self.is_assured() {
-            self.assured.store(true, Ordering::Relaxed);
-        }
+        self.add_trust(ASSURED);
+    }
+
+    /// Notes that both ends of a connection are known to be there.
+    pub(super) fn serve(&self) {
+        self.add_trust(SERVED);
     }
 }
 
@@ -127,7 +147,7 @@ impl<A: Family> Flow<A> {
         let tie = Tie {
             conns: AtomicU32::new(0),
             timeout: AtomicU32::new(timeout),
-            assured: AtomicBool::new(false),
+            trust: AtomicU8::new(0),
         };
         let tie = Arc::new(tie, GFP_ATOMIC).ok()?;
         let extra = KBox::new(Extra::of_template(tie), GFP_ATOMIC).ok()?;
@@ -167,7 +187,11 @@ impl<A: Family> Flow<A> {
     pub(crate) fn hold(&self) -> Option<Hold> {
         let tie = self.own_tie()?;
         let hold = tie.join().then(|| Hold(tie.clone()))?;
-        self.stamp.store(Jiffies::now().0, Ordering::Relaxed);
+        let now = Jiffies::now();
+        if now.since(self.stamp()).0 >= HZ {
+            tie.add_trust(BACK);
+        }
+        self.stamp.store(now.0, Ordering::Relaxed);
         Some(hold)
     }
 
@@ -184,9 +208,15 @@ impl<A: Family> Flow<A> {
     /// IPVS: with a connection that is taken away before its time goes its template, if that has
     /// no other and none got far. The worker clears it away.
     pub(super) fn close_untried(&self) {
-        if let Some(tie) = self.tie().filter(|tie| !tie.is_assured()) {
+        if let Some(tie) = self.tie().filter(|tie| tie.trust() == 0) {
             tie.close_idle();
         }
+    }
+
+    /// Whether it is a template that no connection got far with, and that has none now.
+    pub(super) fn is_untried(&self) -> bool {
+        let tie = self.own_tie();
+        tie.is_some_and(|tie| !tie.is_assured() && !tie.has_conns())
     }
 
     /// A template's time-out.
@@ -217,7 +247,8 @@ impl<A: Family> Flow<A> {
             (false, true) => None,
             (false, false) => {
                 let Jiffies(idle) = now.since(self.stamp());
-                Some(rank_template(tie.is_assured(), idle))
+                let trust = tie.trust();
+                Some(rank_template(trust != 0, trust & SERVED != 0, idle))
             }
         }
     }

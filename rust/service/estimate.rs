@@ -54,7 +54,8 @@ impl Services {
         let mut taken = 0;
         loop {
             let Some(mut rules) = self.rules.try_lock() else {
-                return Some(SOON);
+                // With connections the worker comes anyway.
+                return Some(if idle { SOON } else { pause });
             };
             let part = match on {
                 true => rules.estimate(idle, pause, &mut taken),

@@ -139,6 +139,15 @@ def syn_and_rst(t, family, early):
     settle(lambda: ends.known(), [], "connections")
 
 
+@case("states.ftp_data.{family}.{proto}", family=FAMILIES, proto=PROTOCOLS)
+def ftp_data(t, family, proto):
+    """IPVS: what comes from port 20 begins no connection."""
+    ends = Ends(t, "nat", family, proto)
+    ends.up.send(ends.flow(sport=20).request(b"file", flags=wire.SYN))
+    ends.flow(sport=21).send(b"first", flags=wire.SYN)
+    equal([c.source for c in ends.known()], [join(ends.flow().client, 21)], "connections")
+
+
 @case("states.no_syn.{family}", family=FAMILIES)
 def no_syn(t, family):
     """TCP without a SYN, or with a reset, makes no connection."""

@@ -19,7 +19,7 @@ from flow import Ends
 from ipsec import Policies
 from lab import ADDRESS, CLONE_NEWNET, MAC
 from netlink import DUMP, Genl
-from suite import FAMILIES, case, check, equal, poll, until
+from suite import FAMILIES, Failed, case, check, equal, poll, until
 from watch import NOTHING, sides
 
 NEEDS = ("faults",)
@@ -121,7 +121,7 @@ def kinds(family):
         yield nl.NEW_DEST, one + nl.dest(server(family, number), 80, FULLNAT)
     for method in (FULLNAT, MASQ):
         yield nl.SET_DEST, one + nl.dest(server(family, 1), 80, method, weight=3)
-    for sched in (b"mh\0", b"sh\0", b"wrr\0", b"lc\0"):
+    for sched in (b"mh\0", b"lblc\0", b"sh\0", b"lblcr\0", b"wrr\0", b"lc\0"):
         yield nl.SET_SERVICE, nl.service(vip, 80, sched=sched)
     yield nl.NEW_LADDR, one + nl.laddr(local(family, 3))
     yield nl.DEL_LADDR, one + nl.laddr(local(family, 1))
@@ -345,6 +345,31 @@ def fragments(t):
     faults.each(scenario)
 
 
+@case("faults.locality.{sched}.{family}", needs=NEEDS, sched=("lblc", "lblcr"), family=FAMILIES)
+def locality(t, sched, family):
+    """A scheduler that remembers addresses and has no memory for one: a datagram is lost at most, and the next goes on."""
+    faults, ends, clients = Faults(t), Ends(t, "nat", family, "udp"), iter(range(2, 1000))
+    edit = t.service(family, "udp", ends.vport, "-s").replace("-A", "-E")
+
+    @contextlib.contextmanager
+    def scenario():
+        t.backend.restore(f"{edit} rr")
+
+        def act(failing):
+            try:
+                t.backend.restore(f"{edit} {sched}")
+            except Failed as error:
+                check(failing and "out of memory" in str(error), str(error))
+                t.backend.restore(f"{edit} {sched}")
+            flow = ends.flow(next(clients))
+            ends.up.send(flow.request(b"1"))
+            if not flow.arrived(b"1", bound=NOTHING if failing else 60):
+                check(failing, "the request did not arrive")
+                flow.send(b"1")
+        yield act
+    faults.each(scenario)
+
+
 @case("faults.icmp.{family}", needs=NEEDS, family=FAMILIES)
 def icmp(t, family):
     """Errors about packets, whose checksum a device is to finish, both ways."""
@@ -451,8 +476,12 @@ class Crowd:
         until(known, "all are known")
 
     def size(self):
-        """Buckets of both families' tables."""
-        return info(self.t)["size"]
+        """Buckets of both families' tables; asked again if the question itself finds no memory."""
+        try:
+            return info(self.t)["size"]
+        except Failed as error:
+            check("out of memory" in str(error), str(error))
+            return self.size()
 
 
 @case("faults.crowd.{family}", needs=NEEDS, family=FAMILIES)

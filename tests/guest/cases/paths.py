@@ -275,6 +275,18 @@ def wildcard(t, method, family, proto, early):
     equal(t.client(family, proto, exact).bulk(20_000).name, "rs2", "server of the exact service")
 
 
+@case("local.all_ports.{family}.{proto}", family=FAMILIES, proto=PROTOCOLS, fresh=True)
+def local_all_ports(t, family, proto):
+    """What a server on the director answers is no request, though a service has all ports and the client is here too."""
+    vip, port = ADDRESS["vip"][family], t.port()
+    t.serve("director", family, proto, port, vip)
+    t.backend.restore(t.service(family, proto, 0, "-s", "rr", "-p", "300"),
+                      t.target(family, proto, 0, "dr", ADDRESS["director.back"][family], 0))
+    client = t.client(family, proto, port, host="director", source=(vip, 0))
+    equal(client.ask().name, "director", "the server")
+    equal(sorted(c.source for c in t.backend.connections()), sorted([join(vip, 0), join(vip, client.port)]), "connections")
+
+
 @case("local.dnat.{method}.{family}.{proto}", method=("nat", "dr"), family=FAMILIES, proto=PROTOCOLS)
 def local_dnat(t, method, family, proto):
     """The host's own DNAT in OUTPUT leads its clients away from the service: they get there, and nothing is balanced."""

@@ -307,6 +307,32 @@ def ops(t, family):
     equal([c.source for c in service.listed()], [join(ADDRESS["client"][family], 0)], "what is listed")
 
 
+@case("persist.ops_rest.{family}", needs=("rlvs",), family=FAMILIES, fresh=True)
+def ops_rest(t, family):
+    """A template without a connection expires where nothing else keeps the worker awake."""
+    t.sysctl("run_estimation", 0)
+    service = Sticky(t, "port", "dr", family, "udp", "-p 2 -o")
+    service.client().ask_until_answered()
+    settle(t.backend.live, 0, "templates")
+
+
+@case("persist.heard.{family}", needs=("rlvs",), family=FAMILIES, fresh=True)
+def heard(t, family):
+    """A template of a client who was answered and never heard of again keeps no handshake out."""
+    ends = raw(t, "nat", family, "udp")
+    short(t, 1)
+    flow = ends.flow(1)
+    flow.send(b"one")
+    flow.send_back(b"two")
+    settle(t.backend.live, 1, "what is left, the template")
+    other = raw(t, "nat", family, "tcp")
+    t.sysctl("conn_max", 3)
+    for client in (2, 3, 4):
+        other.flow(client).send(b"", flags=wire.SYN)
+    check(displaced(t, "templates") > 0, "no template gave way")
+    equal([c.state for c in ends.known()], [], "what is left of the first client")
+
+
 @case("persist.mark_port.{family}", family=FAMILIES)
 def mark_port(t, family):
     """IPVS: with persistence a service by mark keeps the packet's port, whatever port its servers have (NAT)."""
