@@ -3,6 +3,7 @@
 //! The first packet of a flow: find the service, pick a destination, remember it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::sync::Arc;
 
 use super::persist::{self, Choice, Failed};
 use super::{known, room};
@@ -11,7 +12,7 @@ use crate::flow::{Extra, Family, Flow, FlowTable, Hold, Key};
 use crate::packet::{Context, Tuple};
 use crate::proto;
 use crate::sched;
-use crate::service::{Local, Pick, Service};
+use crate::service::{Dest, Local, Pick, Service};
 use crate::sys::index::{Refused, Side};
 use crate::sys::net::Net;
 use crate::sys::place::Place;
@@ -103,11 +104,44 @@ fn begin<A: Family>(
         return nobody(director, packet, context, (service, over));
     }
     // Only now: as in IPVS it counts at its destination while the scheduler chooses.
-    forget(director, rcu, over);
     match picked {
-        Some(Ok((pick, hold))) => send(director, packet, context, (&pick, hold.as_ref())),
-        Some(Err(Failed::Full(counter))) => refuse(packet, counter),
-        _ => packet.drop(),
+        Some(Ok((pick, hold))) => {
+            let _both = Both::of(over, &pick);
+            forget(director, rcu, over);
+            send(director, packet, context, (&pick, hold.as_ref()))
+        }
+        Some(Err(Failed::Full(counter))) => {
+            forget(director, rcu, over);
+            refuse(packet, counter)
+        }
+        _ => {
+            forget(director, rcu, over);
+            packet.drop()
+        }
+    }
+}
+
+/// As in IPVS a flow counts until the one that follows it does: at one destination the two may
+/// reach its threshold.
+struct Both<'a>(Option<&'a Dest>);
+
+impl<'a> Both<'a> {
+    #[inline(always)]
+    fn of<A: Family>(over: Option<&Flow<A>>, pick: &Pick<'a>) -> Self {
+        let same = |flow: &&Flow<A>| Arc::ptr_eq(&flow.dest, pick.dest);
+        let dest = over.filter(same).map(|_| &**pick.dest);
+        if let Some(dest) = dest {
+            dest.bind();
+        }
+        Self(dest)
+    }
+}
+
+impl Drop for Both<'_> {
+    fn drop(&mut self) {
+        if let Some(dest) = self.0 {
+            dest.unbind();
+        }
     }
 }
 

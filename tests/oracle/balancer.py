@@ -17,7 +17,7 @@ CONN_AF, CONN_PROTO, CONN_CADDR, CONN_CPORT, CONN_VADDR, CONN_VPORT, CONN_DADDR,
 CONN_STATE, CONN_EXPIRES = 12, 13
 HASHED = 2
 METHODS = {0: "Masq", 1: "Local", 2: "Tunnel", 3: "Route"}
-PROTOCOLS = {6: "TCP", 17: "UDP"}
+PROTOCOLS = {0: "IP", 6: "TCP", 17: "UDP"}
 # Seconds beyond which what is left of a time is a small negative number.
 PASSED = 1 << 25
 
@@ -169,7 +169,8 @@ def service_line(attrs):
         name = f"{proto} {endpoint(attrs[netlink.SVC_ADDR], attrs[netlink.SVC_PORT], family)}"
     flags = number(attrs[netlink.SVC_FLAGS][:4]) & ~HASHED
     sched = attrs[netlink.SVC_SCHED].rstrip(b"\0").decode()
-    return name, f"{name} {sched} flags {flags:#x} timeout {number(attrs[netlink.SVC_TIMEOUT])}"
+    return name, (f"{name} {sched} flags {flags:#x} timeout {number(attrs[netlink.SVC_TIMEOUT])} "
+                  f"mask {attrs[netlink.SVC_NETMASK].hex()}")
 
 
 def dest_line(attrs, service_family):

@@ -161,6 +161,39 @@ def timeouts_at_once_and_over(found, play):
     return bool(alone) and all(conn.state in SETTABLE for conn in alone)
 
 
+# A template's time-out once it has run out with connections (IPVS).
+MINUTE = 60
+
+
+def is_template(conn):
+    """Whether a row is a template's: its client has no port."""
+    return conn.client.endswith(":0")
+
+
+def seen(conn):
+    """A row without its time."""
+    return conn.proto, conn.state, conn.client, conn.service, conn.dest
+
+
+@excuse(ends=True)
+def rearmed_templates(found, _play):
+    """A template with connections goes on minute by minute. IPVS's minutes begin when a timer rings, which may be an eighth late."""
+
+    def holds(left, right):
+        return is_template(left) and seen(left) == seen(right) and max(left.expires, right.expires) <= MINUTE
+    if found.kind != "conns" or len(found.ipvs) != len(found.rlvs):
+        return False
+    return every(list(zip(sorted(found.ipvs, key=seen), sorted(found.rlvs, key=seen))), holds)
+
+
+@excuse(ends=True)
+def void_templates(found, _play):
+    """A template that leads nowhere any more leaves the table with its client's next connection; IPVS lists it on, with port 65535."""
+    if found.kind != "conns" or found.rlvs or not found.ipvs:
+        return False
+    return all(is_template(conn) and conn.dest.endswith(":65535") for conn in found.ipvs)
+
+
 # What an ICMP error becomes that a tunnel's outer packet met: too large, or not there.
 TOO_BIG = {4: (3, 4), 6: (2, 0)}
 UNREACHABLE = {4: (3, 1), 6: (1, 3)}

@@ -53,11 +53,19 @@ def both(*conditions):
     return lambda about: all(condition(about) for condition in conditions)
 
 
-# Of a service: words for -A and -E. Persistence, one-packet scheduling and more schedulers go here.
+def is_persistent(service):
+    """For services that are persistent."""
+    return "-p" in service.words
+
+
+# Of a service: words for -A and -E. One-packet scheduling and more schedulers go here.
 SERVICE = (
     Option("scheduler", 1, ("rr", "wrr", "lc", "wlc", "sh", "dh", "mh"), "-s"),
     Option("flags", 0.6, ("sh-fallback", "sh-port", "sh-fallback,sh-port"), "-b", scheduler_is("sh")),
     Option("flags", 0.6, ("mh-fallback", "mh-port", "mh-fallback,mh-port"), "-b", scheduler_is("mh")),
+    Option("persistent", 0.2, ("1", "30", "100", "300", "2678400"), "-p"),
+    Option("mask", 0.4, ("255.255.255.0", "255.255.0.0"), "-M", both(is_persistent, family_is(4))),
+    Option("prefix", 0.4, ("64", "126"), "-M", both(is_persistent, family_is(6))),
 )
 
 # Of a destination: words for -a and -e. The method has no word of its own in front.
