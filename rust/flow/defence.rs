@@ -3,12 +3,15 @@
 //! The defences of a namespace against too many connections, as they stand: IPVS's `drop_entry`,
 //! `drop_packet` and `secure_tcp`.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{fence, AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crate::config::{Config, Guard};
 use crate::expiry::defence::{drop_rate, is_on, settled, Turns, ALERT};
 use crate::sys::host;
 use crate::sys::time::{Jiffies, HZ};
+
+/// How often settings may change while they are looked at.
+const TRIES: usize = 8;
 
 /// What is on.
 #[derive(Default)]
@@ -55,7 +58,30 @@ impl Defence {
     }
 
     /// Looks at what is set and at the memory.
+    ///
+    /// The worker and who writes a setting may be here at once: whoever stores last looks again
+    /// whether that is what is set.
     pub(crate) fn update(&self, config: &Config) {
+        for _ in 0..TRIES {
+            self.set(config);
+            // ORDERING: between what `set` has stored and the settings that are read again.
+            fence(Ordering::SeqCst);
+            if self.is_as_set(config) {
+                return;
+            }
+        }
+    }
+
+    /// Whether what is on is what the settings say.
+    fn is_as_set(&self, config: &Config) -> bool {
+        let on = |guard| is_on(config.mode(guard));
+        let packets = self.rate.load(Ordering::Relaxed) != 0;
+        self.thin.load(Ordering::Relaxed) == on(Guard::DropEntry)
+            && self.is_secure() == on(Guard::SecureTcp)
+            && (!packets || on(Guard::DropPacket))
+    }
+
+    fn set(&self, config: &Config) {
         let (free, least) = (host::free_pages(), config.amemthresh());
         let free = u32::try_from(free).unwrap_or(u32::MAX);
         let mode = |guard| {

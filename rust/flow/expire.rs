@@ -98,11 +98,15 @@ impl<A: Family> FlowTable<A> {
 
     /// Lets a flow end soon unless a packet of it comes (IPVS: three seconds before the first).
     pub(crate) fn shorten(&self, timeouts: &Timeouts, rcu: &Rcu, flow: &Flow<A>) {
+        // Another processor's packet may have been faster with the flow.
+        if flow.packets() != 0 {
+            return;
+        }
         let (soon, timeout) = (Jiffies::seconds(UNTRIED), flow.timeout(timeouts));
         if soon < timeout {
             flow.backdate(Jiffies(timeout.0.wrapping_sub(soon.0)));
-            self.0.note(rcu, flow, soon);
         }
+        self.0.note(rcu, flow, Jiffies(soon.0.min(timeout.0)));
     }
 
     /// Takes a flow out; false if somebody else has.

@@ -54,7 +54,10 @@ impl<A: Family> Flow<A> {
             (Side::First, false) if seen & COUNT != 0 && !goes_on => {}
             (Side::First, false) if seen & COUNT >= MANY => self.note(CONFIRMED | COUNTED),
             // Two at a time may count as one.
-            (Side::First, false) => self.seen.store(seen.wrapping_add(1), Ordering::Relaxed),
+            (Side::First, false) => {
+                let (next, order) = (seen.wrapping_add(1), Ordering::Relaxed);
+                let _ = self.seen.compare_exchange(seen, next, order, order);
+            }
         }
     }
 

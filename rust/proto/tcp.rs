@@ -135,7 +135,6 @@ mod secure {
     pub(super) const INPUT_ONLY: Table = Table {
         //    NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
         syn: [SA, ES, ES, SR, SA, SA, SA, SA, SA, SA, SA],
-        ack: [ES, ES, SS, SR, FW, TW, CL, CW, CL, LI, SA],
         ..normal::INPUT_ONLY
     };
 }
@@ -293,7 +292,7 @@ mod tests {
         (Output, RST, "CL CL SS CL CL TW CL CL CL CL CL"),
         (InputOnly, SYN, "SA ES ES SR SA SA SA SA SA SA SA"),
         (InputOnly, FIN, "CL FW SS TW FW TW CL CW LA LI TW"),
-        (InputOnly, ACK, "ES ES SS SR FW TW CL CW CL LI SA"),
+        (InputOnly, ACK, "ES ES SS ES FW TW CL CW CL LI ES"),
         (InputOnly, RST, "CL CL CL SR CL CL CL CL LA LI CL"),
     ];
 
