@@ -105,14 +105,8 @@ impl Config {
             expiration(c"lblc_expiration"),
             expiration(c"lblcr_expiration"),
             // As in IPVS anything but 0 is yes.
-            Value::new(c"run_estimation", 1, Bound::At(0), Bound::At(MOST))
-                .watched(net, follow.estimation),
-            Value::new(
-                c"expire_quiescent_template",
-                0,
-                Bound::At(0),
-                Bound::At(MOST),
-            ),
+            count(c"run_estimation", 1).watched(net, follow.estimation),
+            count(c"expire_quiescent_template", 0),
             Value::new(c"conn_reuse_mode", 1, Bound::At(0), Bound::At(3)),
             switch(c"expire_nodest_conn", false),
             switch(c"sloppy_tcp", false),
@@ -164,12 +158,12 @@ impl Config {
 
     /// Whether rates are worked out.
     pub(crate) fn run_estimation(&self) -> bool {
-        self.values.get(RUN_ESTIMATION) != 0
+        self.is_on(RUN_ESTIMATION)
     }
 
     /// Whether a template whose destination has the weight 0 leads nowhere.
     pub(crate) fn expire_quiescent_template(&self) -> bool {
-        self.values.get(EXPIRE_QUIESCENT_TEMPLATE) != 0
+        self.is_on(EXPIRE_QUIESCENT_TEMPLATE)
     }
 
     /// For how many seconds a scheduler remembers an address.
@@ -179,9 +173,7 @@ impl Config {
             _ => LBLC_EXPIRATION,
         })
     }
-}
 
-impl Config {
     /// Which connections that are over give way to new ones: 0 none, 1 those that are, 2 and 3
     /// also those of which one half is and the other can't be seen.
     pub(crate) fn conn_reuse_mode(&self) -> u32 {

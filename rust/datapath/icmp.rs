@@ -50,9 +50,7 @@ fn past<A: Family>(director: &Director, packet: Packet<'_>, quote: &Quote<A>) ->
             false => packet.accept(),
         };
     };
-    if flow.dest.available() {
-        flow.dest.stats.packet_out(packet.len());
-    }
+    flow.dest.count_out(packet.len());
     packet.accept_marked()
 }
 
@@ -87,9 +85,7 @@ fn to_server<A: Family>(
         return packet.drop();
     }
     // As IPVS: a server that was removed is told nevertheless, but counts no more.
-    if flow.dest.available() {
-        flow.dest.stats.packet_in(packet.len());
-    }
+    flow.dest.count_in(packet.len());
     if flow.translates() {
         nat::error_to_server(flows, packet, flow, quote)
     } else {
@@ -107,9 +103,7 @@ fn to_client<A: Family>(
     if !nat::is_sound(&mut packet, quote) {
         return packet.drop();
     }
-    if flow.dest.available() {
-        flow.dest.stats.packet_out(packet.len());
-    }
+    flow.dest.count_out(packet.len());
     nat::error_to_client(flows, packet, flow, quote)
 }
 
@@ -148,8 +142,8 @@ pub(crate) fn tunnel_error<'a, A: Family>(
     if let Ok(path) = Path::find(net, query) {
         let ready = packet.strip(header, quote.inner_v6) && packet.set_route(Route::Own(path));
         // As IPVS: what is quoted counts, besides the error to the client.
-        if ready && relay(&mut packet, quote) && dest.available() {
-            dest.stats.packet_out(packet.len());
+        if ready && relay(&mut packet, quote) {
+            dest.count_out(packet.len());
         }
     }
     packet.drop()

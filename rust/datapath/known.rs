@@ -39,27 +39,33 @@ pub(crate) fn reply<A: Family>(
     if !passes(flows, &mut packet, flow, context, Side::Second) {
         return packet.drop();
     }
-    if flow.dest.available() {
-        flow.dest.stats.packet_out(packet.len());
-    }
+    flow.dest.count_out(packet.len());
     forward::nat::reply(flows, packet, flow, context)
 }
 
-/// A packet that no flow's key fits goes on, counted if it is an answer whose addresses stay as
-/// they are: as in IPVS it moves its connection's state on, and from then on both ends do.
+/// A packet that no flow's key fits goes on; an answer whose addresses stay as they are is noted.
 pub(crate) fn past<A: Family>(
     director: &Director,
     packet: Packet<'_>,
     context: &Context<A>,
 ) -> Verdict {
-    let Some(flow) = answered(director, &packet, context.tuple, context.proto) else {
-        return packet.accept();
-    };
+    match answered(director, &packet, context.tuple, context.proto) {
+        Some(flow) => answer(director, packet, flow, context),
+        None => packet.accept(),
+    }
+}
+
+/// An answer whose addresses stay as they are goes on: as in IPVS it moves its connection's state
+/// on, and from then on both ends do.
+pub(super) fn answer<A: Family>(
+    director: &Director,
+    packet: Packet<'_>,
+    flow: &Flow<A>,
+    context: &Context<A>,
+) -> Verdict {
     flow.hear_answers();
     let _ = forward::touch(&director.flows, &packet, flow, Side::Second, context.flags);
-    if flow.dest.available() {
-        flow.dest.stats.packet_out(packet.len());
-    }
+    flow.dest.count_out(packet.len());
     packet.accept_marked()
 }
 

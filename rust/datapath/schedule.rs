@@ -36,8 +36,10 @@ pub(crate) fn schedule<A: Family>(
 ) -> Verdict {
     // As in IPVS what this host's own servers answer is not for a service, whatever its port.
     let own = packet.place() == Place::LocalOut && over.is_none();
-    if own && known::answered(director, &packet, context.tuple, context.proto).is_some() {
-        return known::past(director, packet, context);
+    if own {
+        if let Some(flow) = known::answered(director, &packet, context.tuple, context.proto) {
+            return known::answer(director, packet, flow, context);
+        }
     }
     match service_of(director, &packet, context) {
         Some(service) if may_begin(director, context) => {
@@ -45,7 +47,10 @@ pub(crate) fn schedule<A: Family>(
         }
         _ => {
             forget(director, packet.rcu(), over);
-            known::past(director, packet, context)
+            match own {
+                true => packet.accept(),
+                false => known::past(director, packet, context),
+            }
         }
     }
 }

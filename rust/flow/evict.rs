@@ -70,9 +70,7 @@ impl<A: Family> Flow<A> {
         };
         rank::rank(&standing, HZ)
     }
-}
 
-impl<A: Family> Flow<A> {
     /// Whether hardly anybody misses it (IPVS: `drop_entry`): it is half open, or has been idle
     /// for a minute, few packets have come from its client, and it is its turn.
     pub(super) fn is_dispensable(&self, turns: &Turns, now: Jiffies) -> bool {

@@ -79,21 +79,19 @@ impl<A: Family> FlowTable<A> {
         if self.len() == 0 {
             return;
         }
-        for _ in 0..self.all_buckets() / SHARE / STRIP {
+        // Only who calls this makes the table grow.
+        let buckets = rcu::read(|rcu| self.0.buckets(rcu));
+        for _ in 0..buckets / SHARE / STRIP {
             let clock = Clock {
                 thin: Some(turns),
                 ..Clock::new(self, timeouts)
             };
             let [chance] = random::words();
             // CAST: the low bits are meant.
-            let bucket = chance as usize & self.all_buckets().wrapping_sub(1) & !(STRIP - 1);
+            let bucket = chance as usize & buckets.wrapping_sub(1) & !(STRIP - 1);
             rcu::read(|rcu| self.0.scan(rcu, Position::at(bucket), STRIP, true, &clock));
             rcu::cond_resched();
         }
-    }
-
-    fn all_buckets(&self) -> usize {
-        rcu::read(|rcu| self.0.buckets(rcu))
     }
 
     /// Lets a flow end soon unless a packet of it comes (IPVS: three seconds before the first).

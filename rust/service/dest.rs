@@ -101,6 +101,22 @@ impl Dest {
         self.available.load(Ordering::Relaxed)
     }
 
+    /// Counts a packet of `bytes` to it; as in IPVS not once it was removed.
+    #[inline]
+    pub(crate) fn count_in(&self, bytes: u32) {
+        if self.available() {
+            self.stats.packet_in(bytes);
+        }
+    }
+
+    /// The same for one to the client.
+    #[inline]
+    pub(crate) fn count_out(&self, bytes: u32) {
+        if self.available() {
+            self.stats.packet_out(bytes);
+        }
+    }
+
     /// A connection takes it.
     pub(crate) fn bind(&self) {
         // ORDERING: all of bind, unbind and recheck on `total` and `overloaded` are in one order,

@@ -203,7 +203,11 @@ fn setting<const N: usize>(values: &Values<N>, value: &Value) -> bindings::ctl_t
         data: ptr::from_ref(value).cast_mut().cast(),
         maxlen: size_of::<u32>() as c_int,
         mode: 0o644,
-        proc_handler: Some(if value.signed { store_signed } else { store }),
+        // Nothing follows a change of one that may be negative.
+        proc_handler: Some(match value.signed {
+            true => bindings::proc_dointvec_minmax,
+            false => store,
+        }),
         extra1: values.bound(&value.min),
         extra2: values.bound(&value.max),
         ..pin_init::zeroed()
@@ -231,22 +235,6 @@ unsafe extern "C" fn store(
         changed(&net);
     }
     result
-}
-
-/// The same for one that may be negative; nothing follows.
-///
-/// # Safety
-///
-/// As of [`store`].
-unsafe extern "C" fn store_signed(
-    entry: *const bindings::ctl_table,
-    write: c_int,
-    buffer: *mut c_void,
-    len: *mut usize,
-    position: *mut bindings::loff_t,
-) -> c_int {
-    // SAFETY: By the contract.
-    unsafe { bindings::proc_dointvec_minmax(entry, write, buffer, len, position) }
 }
 
 fn reading<R: Reading>(net: Net) -> bindings::ctl_table {
