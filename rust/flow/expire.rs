@@ -3,8 +3,9 @@
 //! How flows come into the table and leave it.
 //!
 //! A flow leaves the table some two seconds after its time-out at most, or later if millions are
-//! over at once: the index knows for each bucket by when it must be looked at. A packet that only refreshes a flow says nothing to
-//! the index; the look finds out, and sets the time for the next one.
+//! over at once: the index knows for each bucket by when it must be looked at. A packet that only
+//! refreshes a flow says nothing to the index; the look finds out, and sets the time for the next
+//! one.
 
 use kernel::prelude::*;
 
