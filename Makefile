@@ -38,7 +38,7 @@ help:
 	@echo 'make KDIR=PATH    build build/rlvs.ko on this machine against any prepared kernel tree'
 	@echo 'make clean        remove build/; what setup got stays in ~/.cache/rlvs (RLVS_CACHE)'
 	@echo 'make bench        measure against IPVS and plain forwarding; make bench CASE=PATTERN: matching cases only'
-	@echo '                  make bench CASE=count*: instructions a packet, in a minute or two'
+	@echo '                  make bench CASE="count*": instructions a packet, in two minutes after the first build'
 
 setup:
 	@qemu/setup.sh
