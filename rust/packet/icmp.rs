@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::csum::Delta;
 use super::l4::Ip;
-use super::{be16, ipv4, ipv6, number, put16, rewrite, short, Addr, Context, Parsed, Tuple};
+use super::{be16, ipv4, ipv6, number, put_two, rewrite, short, two, Addr, Context, Parsed, Tuple};
 use crate::proto;
 
 /// Bytes of an ICMP header in front of the quoted packet.
@@ -182,20 +182,20 @@ impl<A: Addr> Quote<A> {
         // The pseudo header of ICMPv6 holds the addresses, ICMP has none.
         let delta = if A::V6 { outer.and(inner) } else { inner };
         let at = self.icmp.checked_add(CHECK)?;
-        let check = be16(bytes, at)?;
-        put16(bytes, at, delta.apply(check))?;
+        let check = two(bytes, at)?;
+        put_two(bytes, at, delta.apply(check))?;
         rewrite::seal::<A>(bytes.get_mut(..self.icmp)?)
     }
 
     /// Rewrites the quoted packet; returns what that does to the error's checksum.
     fn translate_quoted(&self, bytes: &mut [u8], to: &Tuple<A>) -> Option<Delta> {
         let ip_check = self.inner.checked_add(ipv4::CHECK)?;
-        let old_ip_check = be16(bytes, ip_check)?;
+        let old_ip_check = two(bytes, ip_check)?;
         let addresses = rewrite::put_addresses(bytes, self.inner, to.src, to.dst)?;
         let ports = rewrite::put_ports(bytes, self.context.l4, to)?;
         let mut delta = addresses.and(ports);
         if !A::V6 {
-            delta = delta.word(old_ip_check, be16(bytes, ip_check)?);
+            delta = delta.word(old_ip_check, two(bytes, ip_check)?);
         }
         let l4_change = self.quoted_check(bytes, addresses.and(ports));
         Some(delta.and(l4_change.unwrap_or_default()))
@@ -205,12 +205,12 @@ impl<A: Addr> Quote<A> {
     fn quoted_check(&self, bytes: &mut [u8], change: Delta) -> Option<Delta> {
         let protocol = self.context.proto;
         let at = self.context.l4.checked_add(proto::check_at(protocol)?)?;
-        let old = be16(bytes, at)?;
-        if old == 0 && proto::check_is_optional(protocol) {
+        let old = two(bytes, at)?;
+        if old == [0; 2] && proto::check_is_optional(protocol) {
             return None;
         }
         let new = rewrite::nonzero(protocol, change.apply(old));
-        put16(bytes, at, new)?;
+        put_two(bytes, at, new)?;
         Some(Delta::default().word(old, new))
     }
 }

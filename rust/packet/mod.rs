@@ -113,22 +113,30 @@ impl<A> Parsed<A> {
     }
 }
 
+/// Reads two bytes at `at`.
+#[inline(always)]
+pub(crate) fn two(bytes: &[u8], at: usize) -> Option<[u8; 2]> {
+    bytes.get(at..at.checked_add(2)?)?.try_into().ok()
+}
+
+/// Writes two bytes at `at`.
+#[inline(always)]
+pub(crate) fn put_two(bytes: &mut [u8], at: usize, two: [u8; 2]) -> Option<()> {
+    let end = at.checked_add(2)?;
+    bytes.get_mut(at..end)?.copy_from_slice(&two);
+    Some(())
+}
+
 /// Reads a big-endian 16-bit word at `at`.
 #[inline(always)]
 pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    let end = at.checked_add(2)?;
-    let word: [u8; 2] = bytes.get(at..end)?.try_into().ok()?;
-    Some(u16::from_be_bytes(word))
+    two(bytes, at).map(u16::from_be_bytes)
 }
 
 /// Writes a big-endian 16-bit word at `at`.
 #[inline(always)]
 pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
-    let end = at.checked_add(2)?;
-    bytes
-        .get_mut(at..end)?
-        .copy_from_slice(&value.to_be_bytes());
-    Some(())
+    put_two(bytes, at, value.to_be_bytes())
 }
 
 /// `Short` if the packet goes on to `need` bytes, `Other` if it ends before.

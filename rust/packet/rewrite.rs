@@ -3,7 +3,7 @@
 //! Changing addresses, ports and TTL in place, checksums kept right.
 
 use super::csum::Delta;
-use super::{be16, ipv4, ipv6, put16, Addr, Context, Tuple};
+use super::{ipv4, ipv6, put_two, two, Addr, Context, Tuple};
 use crate::proto;
 
 /// Gives the packet the addresses and ports of `to`; with `age`, takes one from its TTL, which
@@ -31,23 +31,23 @@ pub(crate) fn rewrite<A: Addr>(
     finish::<A>(ip, addresses.and(aged))?;
     let ports = put_ports(l4, 0, to)?;
     let at = proto::check_at(context.proto)?;
-    let check = be16(l4, at)?;
+    let check = two(l4, at)?;
     if partial {
-        return put16(l4, at, addresses.apply_partial(check));
+        return put_two(l4, at, addresses.apply_partial(check));
     }
-    if check == 0 && proto::check_is_optional(context.proto) {
+    if check == [0; 2] && proto::check_is_optional(context.proto) {
         // The sender sent no checksum, and none it stays (RFC 768).
         return Some(());
     }
     let check = addresses.and(ports).apply(check);
-    put16(l4, at, nonzero(context.proto, check))
+    put_two(l4, at, nonzero(context.proto, check))
 }
 
 /// Where a checksum of 0 means "none", one that comes to 0 is written as 0xffff.
 #[inline(always)]
-pub(crate) fn nonzero(protocol: u8, check: u16) -> u16 {
-    if check == 0 && proto::check_is_optional(protocol) {
-        0xffff
+pub(crate) fn nonzero(protocol: u8, check: [u8; 2]) -> [u8; 2] {
+    if check == [0; 2] && proto::check_is_optional(protocol) {
+        [0xff; 2]
     } else {
         check
     }
@@ -99,8 +99,8 @@ fn fix_header<A: Addr>(bytes: &mut [u8], at: usize, delta: Delta) -> Option<()> 
         return Some(());
     }
     let at = at.checked_add(ipv4::CHECK)?;
-    let check = be16(bytes, at)?;
-    put16(bytes, at, delta.apply(check))
+    let check = two(bytes, at)?;
+    put_two(bytes, at, delta.apply(check))
 }
 
 #[inline(always)]
@@ -114,11 +114,12 @@ fn put_addr<A: Addr>(place: &mut [u8], addr: A) -> Option<Delta> {
 #[inline(always)]
 pub(crate) fn put_ports<A>(bytes: &mut [u8], at: usize, to: &Tuple<A>) -> Option<Delta> {
     let second = at.checked_add(2)?;
+    let (sport, dport) = (to.sport.to_be_bytes(), to.dport.to_be_bytes());
     let delta = Delta::default()
-        .word(be16(bytes, at)?, to.sport)
-        .word(be16(bytes, second)?, to.dport);
-    put16(bytes, at, to.sport)?;
-    put16(bytes, second, to.dport)?;
+        .word(two(bytes, at)?, sport)
+        .word(two(bytes, second)?, dport);
+    put_two(bytes, at, sport)?;
+    put_two(bytes, second, dport)?;
     Some(delta)
 }
 
@@ -132,13 +133,13 @@ pub(crate) fn age<A: Addr>(ip: &mut [u8]) -> Option<()> {
 /// The same without the header's checksum.
 #[inline(always)]
 fn decrement<A: Addr>(bytes: &mut [u8]) -> Option<Delta> {
-    if A::V6 {
-        let limit = bytes.get_mut(ipv6::HOP_LIMIT)?;
-        *limit = limit.checked_sub(1)?;
-        return Some(Delta::default());
-    }
-    let old = be16(bytes, ipv4::TTL)?;
-    let new = old.checked_sub(0x100)?;
-    put16(bytes, ipv4::TTL, new)?;
-    Some(Delta::default().word(old, new))
+    let at = if A::V6 { ipv6::HOP_LIMIT } else { ipv4::TTL };
+    let left = bytes.get_mut(at)?;
+    *left = left.checked_sub(1)?;
+    // Only IPv4's header has a checksum; there it is a word's first byte.
+    let delta = Delta::default();
+    Some(match A::V6 {
+        true => delta,
+        false => delta.word([1, 0], [0, 0]),
+    })
 }

@@ -159,10 +159,10 @@ fn segment<A: Build>(spec: &Spec, t: &Tuple<A>) -> Vec<u8> {
     }
     body.extend_from_slice(&spec.payload);
     let check = pseudo_sum(t, spec.proto, &body);
-    put16(
+    put_two(
         &mut body,
         proto::check_at(spec.proto).unwrap(),
-        rewrite::nonzero(spec.proto, check),
+        rewrite::nonzero(spec.proto, check.to_be_bytes()),
     )
     .unwrap();
     body

@@ -105,22 +105,23 @@ pub(crate) fn put_ipv4(
 ) -> Option<()> {
     let header = header.get_mut(..ipv4::HEADER)?;
     let [high, low] = u16::try_from(total).unwrap_or(0).to_be_bytes();
-    let fragment = if inner.df { u32::from(ipv4::DF) } else { 0 };
-    let mut words = [
-        u32::from_be_bytes([0x45, inner.outer_tos(), high, low]),
-        fragment,
-        u32::from_be_bytes([inner.ttl, inner.protocol(), 0, 0]),
-        src.to_bits(),
-        dst.to_bits(),
-    ];
+    let fragment = if inner.df { ipv4::DF } else { 0 };
+    let [df, rest] = fragment.to_be_bytes();
+    let words = |[first, second]: [u8; 2]| {
+        [
+            [0x45, inner.outer_tos(), high, low],
+            [0, 0, df, rest],
+            [inner.ttl, inner.protocol(), first, second],
+            src.octets(),
+            dst.octets(),
+        ]
+    };
     // Of the words in registers: reading the header back would wait for its stores.
-    let check = words
-        .iter()
-        .fold(Delta::default(), |sum, &word| sum.long(!0, word))
-        .apply(!0);
-    *words.get_mut(2)? |= u32::from(check);
+    let sum = |sum: Delta, word| sum.long([0xff; 4], word);
+    let check = words([0; 2]).into_iter().fold(Delta::default(), sum);
+    let words = words(check.apply([0xff; 2]));
     for (place, word) in header.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_be_bytes());
+        place.copy_from_slice(&word);
     }
     Some(())
 }

@@ -35,7 +35,8 @@ pub(crate) trait Addr: Copy + Eq + Into<IpAddr> + Send + Sync + 'static {
     /// Type of service or traffic class without ECN's bits, of the header that `bytes` starts
     /// with: what routing rules may ask for.
     fn class(bytes: &[u8]) -> u8;
-    /// A hash of the tuple and protocol that nobody without `key` can steer.
+    /// A hash of the tuple and protocol that nobody without `key` can steer. It is this machine's
+    /// alone, so addresses count as they lie in memory.
     fn hash(tuple: &Tuple<Self>, proto: u8, key: &folded::Key) -> u64;
 }
 
@@ -66,7 +67,7 @@ impl Addr for Ipv4Addr {
 
     #[inline(always)]
     fn delta(old: Self, new: Self) -> Delta {
-        Delta::default().long(old.to_bits(), new.to_bits())
+        Delta::default().long(old.octets(), new.octets())
     }
 
     fn of(addr: IpAddr) -> Option<Self> {
@@ -83,7 +84,8 @@ impl Addr for Ipv4Addr {
 
     #[inline(always)]
     fn hash(t: &Tuple<Self>, proto: u8, key: &folded::Key) -> u64 {
-        let pair = (u64::from(t.src.to_bits()) << 32) | u64::from(t.dst.to_bits());
+        let [src, dst] = [t.src, t.dst].map(|addr| u64::from(u32::from_ne_bytes(addr.octets())));
+        let pair = (src << 32) | dst;
         hash2(key, [pair, tail(t, proto)])
     }
 }
@@ -106,12 +108,7 @@ impl Addr for Ipv6Addr {
 
     #[inline(always)]
     fn delta(old: Self, new: Self) -> Delta {
-        let (old, new) = (old.to_bits(), new.to_bits());
-        Delta::default()
-            .long(old as u32, new as u32)
-            .long((old >> 32) as u32, (new >> 32) as u32)
-            .long((old >> 64) as u32, (new >> 64) as u32)
-            .long((old >> 96) as u32, (new >> 96) as u32)
+        Delta::default().wide(old.octets(), new.octets())
     }
 
     fn of(addr: IpAddr) -> Option<Self> {
@@ -129,7 +126,7 @@ impl Addr for Ipv6Addr {
 
     #[inline(always)]
     fn hash(t: &Tuple<Self>, proto: u8, key: &folded::Key) -> u64 {
-        let (s, d) = (t.src.to_bits(), t.dst.to_bits());
+        let [s, d] = [t.src, t.dst].map(|addr| u128::from_ne_bytes(addr.octets()));
         let words = [
             (s >> 64) as u64,
             s as u64,
