@@ -13,7 +13,7 @@ _rlvsadm() {
     -u | --udp-service) offer=(-W "$(_rlvsadm_services -u)") ;;
     -f | --fwmark-service) offer=(-W "$(_rlvsadm_services -f)") ;;
     -s | --scheduler) offer=(-W 'rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh twos none') ;;
-    -b | --sched-flags) offer=(-W 'sh-fallback sh-port mh-fallback mh-port flag-1 flag-2 flag-3') ;;
+    -b | --sched-flags) offer=(-W 'sh-fallback sh-port mh-fallback mh-port flag-1 flag-2') ;;
     -p | --persistent) offer=(-W '') ;;
     -M | --netmask) offer=(-W '') ;;
     -z | --laddr) offer=(-A hostname) ;;

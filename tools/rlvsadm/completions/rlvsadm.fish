@@ -29,7 +29,7 @@ complete -c rlvsadm -s u -l udp-service -xa '(__rlvsadm_services -u)' -d 'A UDP 
 complete -c rlvsadm -s f -l fwmark-service -xa '(__rlvsadm_services -f)' -d 'The service of all packets that bear a firewall mark'
 complete -c rlvsadm -s 6 -l ipv6 -d 'With -f: packets of IPv6'
 complete -c rlvsadm -s s -l scheduler -xa 'rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh twos none' -d 'Scheduler: rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, fo, ovf, mh, twos or none; wlc if it is left out'
-complete -c rlvsadm -s b -l sched-flags -xa 'sh-fallback sh-port mh-fallback mh-port flag-1 flag-2 flag-3' -d 'With -A and -E: the scheduler\'s flags, of sh-fallback,sh-port or mh-fallback,mh-port or flag-1,flag-2,flag-3. With -a and -e: --fullnat'
+complete -c rlvsadm -s b -l sched-flags -xa 'sh-fallback sh-port mh-fallback mh-port flag-1 flag-2' -d 'With -A and -E: the scheduler\'s flags, of sh-fallback,sh-port or mh-fallback,mh-port or flag-1,flag-2. With -a and -e: --fullnat'
 complete -c rlvsadm -s p -l persistent -x -d 'Persistence: new connections of a client go where his last one went, for so many seconds; 360 if they are left out'
 complete -c rlvsadm -s M -l netmask -x -d 'With -p: clients that this mask, or for IPv6 prefix length, does not tell apart count as one'
 complete -c rlvsadm -s o -l ops -d 'One-packet scheduling: each datagram goes where the scheduler says, and none is remembered'

@@ -22,9 +22,11 @@ rlvsadm -A|-E SERVICE [-s SCHEDULER] [-p [SECONDS]] [-M MASK] [-b FLAGS] [-o]
        rlvsadm -G [SERVICE] [-n] [-j]
        rlvsadm [-L [SERVICE|-c|--timeout|--info] [OPTIONS]]
        rlvsadm -Z [SERVICE]
+       rlvsadm --recheck
        rlvsadm -S [-n]
        rlvsadm -R
        rlvsadm --set TCP TCPFIN UDP
+       rlvsadm -h|-v
 
 SERVICE is -t or -u with HOST[:PORT], or -f MARK [-6]";
 
@@ -149,7 +151,7 @@ pub struct ServiceArgs {
     #[arg(short = 's', long, value_name = "SCHEDULER")]
     pub scheduler: Option<String>,
     /// With -A and -E: the scheduler's flags, of sh-fallback,sh-port or mh-fallback,mh-port or
-    /// flag-1,flag-2,flag-3. With -a and -e: --fullnat
+    /// flag-1,flag-2. With -a and -e: --fullnat
     #[arg(short = 'b', long, value_name = "FLAGS", num_args = 0..=1)]
     pub sched_flags: Option<Option<String>>,
     /// Persistence: new connections of a client go where his last one went, for so many seconds; 360

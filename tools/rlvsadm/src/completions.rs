@@ -25,7 +25,7 @@ enum Value {
 }
 
 const SCHEDULERS: &str = "rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh twos none";
-const FLAGS: &str = "sh-fallback sh-port mh-fallback mh-port flag-1 flag-2 flag-3";
+const FLAGS: &str = "sh-fallback sh-port mh-fallback mh-port flag-1 flag-2";
 
 /// An option as shells know it.
 struct Opt {

@@ -273,7 +273,8 @@ pub struct Info {
     pub conn_max: u64,
     /// New connections refused because there were `conn_max`.
     pub drop_limit: u64,
-    /// New connections refused because FULLNAT had no local port left.
+    /// New connections refused because FULLNAT had no local port left, or the real server has one with the same
+    /// addresses and ports.
     pub drop_ports: u64,
     /// New connections refused for want of memory.
     pub drop_nomem: u64,

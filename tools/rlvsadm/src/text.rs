@@ -248,7 +248,7 @@ pub fn info(info: &Info) -> String {
         ("connections at most", info.conn_max),
         ("new connections refused:", 0),
         ("  at the most", info.drop_limit),
-        ("  no local port left", info.drop_ports),
+        ("  no free port or address", info.drop_ports),
         ("  no memory", info.drop_nomem),
         ("connections that gave way to new ones:", 0),
         ("  closed", info.displaced_over),

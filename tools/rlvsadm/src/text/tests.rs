@@ -423,7 +423,7 @@ connections                                 12
 connections at most                    1048576
 new connections refused:
   at the most                                1
-  no local port left                         2
+  no free port or address                    2
   no memory               18446744073709551615
 connections that gave way to new ones:
   closed                                     3
