@@ -35,31 +35,41 @@ SHOWN = 12
 THOROUGH = {"trust", "void", "ipsec", "stateful", "answers", "bridged", "reasons", "owners", "checksums", "full"}
 THOROUGH_NAMES = ("mtu.here.", "full.flood.")
 EIGHTH, QUARTER = 8, 4
+# What these files ask of the tool, of requests and of choices is the same on every kernel. The kernel that watches itself has all that
+# name no method, and the stock kernel every EIGHTH of those.
+ANYWHERE = {"parity", "bad_tool", "bad_netlink", "tool", "persist", "settings", "rates", "schedulers"}
 # A flood in the kernel that watches itself, beside other guests, is a trickle that says nothing: the stock kernel has one of each
 # method.
 FLOOD, FIFTH = "full.flood.", 5
 
 
-def thorough(case):
-    """The theme of a case that belongs to such a file, or None."""
+def theme(case):
+    """The file, or the beginning of the name, by which cases are shared out; None if all of them are the stock kernel's."""
     names = [name for name in THOROUGH_NAMES if case.name.startswith(name)]
     file = case.function.__module__.rpartition(".")[2]
+    if file in ANYWHERE and "method" not in case.params:
+        return file
     return names[0] if names else file if file in THOROUGH else None
+
+
+def kernels(case, of, number):
+    """Which kernels run a case when all are run; it is so many of its theme `of` before it."""
+    if "faults" in case.needs:
+        return ()
+    if of == FLOOD:
+        return ("stock",) if number % FIFTH == 0 else ()
+    stock = of is None or number % EIGHTH == 0
+    watched = not stock if of in ANYWHERE else of is not None and number % QUARTER == QUARTER // 2
+    return ("stock",) * stock + ("watched",) * watched
 
 
 def share(kernel):
     """The cases that a kernel runs when all are run: `stock`, `watched`, or `any` for all."""
     numbers = {}
     for case in suite.REGISTRY:
-        theme = thorough(case)
-        number = numbers[theme] = numbers.get(theme, -1) + 1
-        stock = theme is None or number % EIGHTH == 0
-        watched = theme is not None and number % QUARTER == QUARTER // 2
-        if theme == FLOOD:
-            stock, watched = number % FIFTH == 0, False
-        elif "faults" in case.needs:
-            stock = watched = False
-        if kernel == "any" or kernel == "stock" and stock or kernel == "watched" and watched:
+        of = theme(case)
+        numbers[of] = numbers.get(of, -1) + 1
+        if kernel == "any" or kernel in kernels(case, of, numbers[of]):
             yield case
 
 
