@@ -4,11 +4,9 @@
 /// Entries a bucket, on average, from which a table grows.
 pub(crate) const CROWDED: usize = 5;
 
-/// The number of buckets, at least `least`, that a table gets that has grown with its entries:
-/// two and a half to five entries a bucket.
-fn grown(entries: usize, least: usize) -> Option<usize> {
-    let buckets = entries.div_ceil(CROWDED).checked_next_power_of_two()?;
-    Some(buckets.max(least))
+/// The number of buckets that suits so many entries: two and a half to five in each.
+fn suits(entries: usize) -> Option<usize> {
+    entries.div_ceil(CROWDED).checked_next_power_of_two()
 }
 
 /// Whether a table is crowded.
@@ -17,26 +15,23 @@ pub(crate) fn is_crowded(entries: usize, buckets: usize) -> bool {
     entries > buckets.saturating_mul(CROWDED)
 }
 
-/// Whether a table has four times as many buckets as would do: if that lasts, it should shrink.
+/// Whether a table of more than `least` buckets has four times as many as would do: if that
+/// lasts, it should shrink.
 pub(crate) fn is_roomy(entries: usize, buckets: usize, least: usize) -> bool {
-    grown(entries, least).is_some_and(|suits| buckets / 4 >= suits)
+    buckets > least && suits(entries).is_some_and(|suits| buckets / 4 >= suits)
 }
 
-/// Another number of buckets that suits `entries`, if there is one. A table with less than one
-/// entry for two buckets shrinks at once, one that is roomy once it has been so for `long`; it
-/// keeps twice of what would do, so that it does not grow again at once.
+/// Another number of buckets that is better for `entries`, if there is one. A table that is
+/// roomy shrinks once it has been so for `long`, so that nobody pays for it when many entries go
+/// at once and others come; it keeps twice of what would do, so that it does not grow again at
+/// once.
 pub(crate) fn wanted(entries: usize, buckets: usize, least: usize, long: bool) -> Option<usize> {
-    let suits = grown(entries, least)?;
+    let suits = suits(entries)?;
     if is_crowded(entries, buckets) {
-        return Some(suits);
+        return Some(suits.max(least));
     }
-    let empty = buckets > least && entries < buckets / 2;
-    let roomy = long && is_roomy(entries, buckets, least);
-    let fewer = match suits.saturating_mul(2) {
-        _ if entries <= least.saturating_mul(2) => least,
-        twice => twice.min(buckets / 2),
-    };
-    (empty || roomy).then_some(fewer)
+    let twice = suits.saturating_mul(2).max(least);
+    (long && is_roomy(entries, buckets, least)).then_some(twice)
 }
 
 #[cfg(test)]
@@ -90,11 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn for_a_while_only_an_empty_one_shrinks() {
-        assert_eq!(wanted(3000, 8192, LEAST, false), Some(2048));
-        assert_eq!(wanted(5000, 8192, LEAST, false), None);
+    fn for_a_while_none_shrinks() {
+        for entries in [0, 3000, 5000] {
+            assert_eq!(wanted(entries, 8192, LEAST, false), None);
+        }
+        assert_eq!(wanted(3000, 8192, LEAST, true), Some(2048));
         assert_eq!(wanted(5000, 8192, LEAST, true), Some(2048));
-        assert_eq!(wanted(0, 1 << 20, LEAST, false), Some(LEAST));
+        assert_eq!(wanted(0, 2 * LEAST, LEAST, true), Some(LEAST));
+        assert_eq!(wanted(0, 1 << 20, LEAST, true), Some(LEAST));
         assert_eq!(wanted(0, LEAST, LEAST, true), None);
         assert_eq!(wanted(400, LEAST, LEAST, true), None);
     }
