@@ -10,6 +10,8 @@
 #[cfg(test)]
 extern crate std;
 
+#[path = "../../../rust/engine/mod.rs"]
+mod engine;
 #[path = "../../../rust/expiry/mod.rs"]
 mod expiry;
 #[path = "../../../rust/hash/mod.rs"]

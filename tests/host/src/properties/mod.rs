@@ -9,6 +9,7 @@ mod persist;
 mod ports;
 mod rates;
 mod rr;
+mod sip;
 mod steps;
 mod twos;
 mod wrr;
