@@ -13,14 +13,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, 
 use crate::error::Usage;
 
 const USAGE: &str = "\
-rlvsadm -A|-E SERVICE [-s SCHEDULER] [-p [SECONDS]] [-M MASK] [-b FLAGS] [-o]
+rlvsadm -A|-E SERVICE [-s SCHEDULER] [-p [SECONDS]] [-M MASK] [--pe ENGINE] [-b FLAGS] [-o]
        rlvsadm -D SERVICE
        rlvsadm -C
        rlvsadm -a|-e SERVICE -r SERVER [-g|-i|-m|--fullnat] [-w WEIGHT] [-x UPPER] [-y LOWER]
        rlvsadm -d SERVICE -r SERVER
        rlvsadm -P|-Q SERVICE -z ADDRESS
        rlvsadm -G [SERVICE] [-n] [-j]
-       rlvsadm [-L [SERVICE|-c|--timeout|--info] [OPTIONS]]
+       rlvsadm [-L [SERVICE|-c|--timeout|--totals|--info] [OPTIONS]]
        rlvsadm -Z [SERVICE]
        rlvsadm --recheck
        rlvsadm -S [-n]
@@ -167,6 +167,9 @@ pub struct ServiceArgs {
     /// With -p: clients that this mask, or for IPv6 prefix length, does not tell apart count as one
     #[arg(short = 'M', long, value_name = "MASK")]
     pub netmask: Option<String>,
+    /// With -p: persistence engine; sip: calls of a client are told apart by the Call-ID of their SIP messages
+    #[arg(long, value_name = "ENGINE")]
+    pub pe: Option<String>,
     /// One-packet scheduling: each datagram goes where the scheduler says, and none is remembered
     #[arg(short = 'o', long)]
     pub ops: bool,
@@ -243,6 +246,9 @@ pub struct ListArgs {
     /// The time-outs
     #[arg(long)]
     pub timeout: bool,
+    /// What all services have counted together, those too that were removed
+    #[arg(long)]
+    pub totals: bool,
     /// The version, the connection table and the connections refused
     #[arg(long)]
     pub info: bool,
@@ -284,7 +290,6 @@ enum Values {
 /// ipvsadm's options that this version does not support: known, so that they can be refused by name.
 const UNSUPPORTED: &[(&str, Option<char>, Values)] = &[
     ("sctp-service", None, Values::One),
-    ("pe", None, Values::One),
     ("tun-port", None, Values::One),
     ("tun-nocsum", None, Values::None),
     ("tun-csum", None, Values::None),
@@ -458,7 +463,6 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         for (option, name) in [
-            ("--pe sip", "--pe"),
             ("--sctp-service 10.0.0.1:80", "--sctp-service"),
             ("--tun-port 6080", "--tun-port"),
             ("--tun-csum", "--tun-csum"),

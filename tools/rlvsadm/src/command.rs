@@ -10,7 +10,7 @@ use crate::error::Usage;
 use crate::flags;
 use crate::model::{Method, Timeouts};
 use crate::names::Names;
-use crate::persistence::{Mask, Persistence, DEFAULT_TIMEOUT};
+use crate::persistence::{self, Mask, Persistence, DEFAULT_TIMEOUT};
 use crate::protocol::Proto;
 use crate::wire::uapi::{svc_flags, SCHED_NAME_MAX};
 
@@ -60,6 +60,8 @@ pub struct ServiceRule {
     /// Bits of [`flags::MASK`], and [`svc_flags::ONEPACKET`].
     pub flags: u32,
     pub persistence: Option<Persistence>,
+    /// The persistence engine.
+    pub engine: Option<String>,
     /// There is a mask and no persistence.
     pub unused_mask: bool,
 }
@@ -116,6 +118,7 @@ pub enum What {
     Service(ServiceId),
     Connections,
     Timeouts,
+    Totals,
     Info,
 }
 
@@ -180,7 +183,14 @@ const METHODS: &[&str] = &[
     "fullnat",
     "sched_flags",
 ];
-const SERVICE_OPTIONS: &[&str] = &["scheduler", "sched_flags", "persistent", "netmask", "ops"];
+const SERVICE_OPTIONS: &[&str] = &[
+    "scheduler",
+    "sched_flags",
+    "persistent",
+    "netmask",
+    "pe",
+    "ops",
+];
 const SERVER_OPTIONS: &[&str] = &[
     "gatewaying",
     "ipip",
@@ -196,6 +206,7 @@ const LIST_OPTIONS: &[&str] = &[
     "numeric",
     "connection",
     "timeout",
+    "totals",
     "info",
     "stats",
     "rate",
@@ -400,6 +411,7 @@ impl Reader<'_> {
             scheduler: scheduler.to_owned(),
             flags: flags | self.one_packet(id)?,
             persistence,
+            engine: self.engine()?,
             unused_mask: args.netmask.is_some() && persistence.is_none(),
         })
     }
@@ -414,6 +426,17 @@ impl Reader<'_> {
             .persistent
             .map(|given| given.unwrap_or(DEFAULT_TIMEOUT));
         Ok(timeout.map(|timeout| Persistence { timeout, mask }))
+    }
+
+    fn engine(&self) -> Result<Option<String>, Usage> {
+        let args = &self.given.args.service;
+        if args.pe.is_some() && args.persistent.is_none() {
+            return Err(Usage::Missing {
+                command: option("pe"),
+                option: option("persistent"),
+            });
+        }
+        args.pe.as_deref().map(persistence::engine).transpose()
     }
 
     fn one_packet(&self, id: ServiceId) -> Result<u32, Usage> {
@@ -508,6 +531,7 @@ impl Reader<'_> {
         let what = match self.maybe_service()? {
             _ if args.connection => What::Connections,
             _ if args.timeout => What::Timeouts,
+            _ if args.totals => What::Totals,
             _ if args.info => What::Info,
             Some(service) => What::Service(service),
             None => What::Services,
@@ -521,14 +545,14 @@ impl Reader<'_> {
 
     /// Refuses what ipvsadm refuses: two things to list at once, and columns for one that has none.
     fn check_list(&self) -> Result<(), Usage> {
-        const OTHER: &[&str] = &["connection", "timeout", "info"];
+        const OTHER: &[&str] = &["connection", "timeout", "totals", "info"];
         exclusive(self.given, SERVICE.iter().chain(OTHER).copied())?;
         for columns in ["stats", "rate", "thresholds"] {
             exclusive(self.given, OTHER.iter().copied().chain([columns]))?;
         }
         exclusive(
             self.given,
-            ["timeout", "info", "persistent_conn"].into_iter(),
+            ["timeout", "totals", "info", "persistent_conn"].into_iter(),
         )
     }
 

@@ -44,6 +44,7 @@ impl Opt {
             "scheduler" => Value::Words(SCHEDULERS),
             "sched-flags" => Value::Words(FLAGS),
             "tun-type" => Value::Words("ipip"),
+            "pe" => Value::Words("sip"),
             "tcp-service" | "udp-service" | "fwmark-service" => Value::Service,
             "real-server" | "laddr" => Value::Host,
             _ => Value::Other,

@@ -64,6 +64,8 @@ pub enum Usage {
     Port { port: String },
     #[error("`{0}' is no scheduler's name")]
     Scheduler(String),
+    #[error("`{0}' is no persistence engine's name")]
+    Engine(String),
     #[error("`{flag}' is no scheduler flag: there are {known}")]
     Flag { flag: String, known: String },
     #[error("the scheduler flag `{flag}' is not one of {scheduler}'s")]

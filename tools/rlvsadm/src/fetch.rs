@@ -4,7 +4,7 @@
 use crate::address::ServiceId;
 use crate::error::LinkError;
 use crate::link::{ask_one, dump, Link};
-use crate::model::{Answer, Conn, Dest, Entry, Info, Laddr, Service, Timeouts};
+use crate::model::{Answer, Conn, Dest, Entry, Info, Laddr, Service, Timeouts, Totals};
 use crate::request::Request;
 use crate::wire::uapi::cmd;
 
@@ -16,6 +16,11 @@ pub fn info(link: &mut impl Link) -> Result<Info, LinkError> {
 /// The time-outs.
 pub fn timeouts(link: &mut impl Link) -> Result<Timeouts, LinkError> {
     Timeouts::read(&ask_one(link, &Request::bare(cmd::GET_CONFIG))?)
+}
+
+/// What all services have counted together.
+pub fn totals(link: &mut impl Link) -> Result<Totals, LinkError> {
+    Totals::read(&ask_one(link, &Request::bare(cmd::GET_TOTALS))?)
 }
 
 /// All connections, in the module's order.

@@ -57,6 +57,12 @@ impl<'a> Fields<'a> {
         Ok(self.find(kind).map_or(Ok(0), |attr| attr.u64())?)
     }
 
+    /// A string, if there is one.
+    pub fn maybe_text(&self, kind: u16) -> Result<Option<String>, LinkError> {
+        let found = self.find(kind).map(|attr| attr.str(TEXT_MAX));
+        Ok(found.transpose()?.map(str::to_owned))
+    }
+
     /// A string that must be there.
     pub fn text(&self, kind: u16) -> Result<String, LinkError> {
         Ok(self.need(kind)?.str(TEXT_MAX)?.to_owned())

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::address::{Endpoint, ServiceId};
 use crate::flags;
-use crate::model::{Conn, Dest, Entry, Info, Laddr, Method, Stats, Timeouts};
+use crate::model::{Conn, Dest, Entry, Info, Laddr, Method, Stats, Timeouts, Totals};
 use crate::persistence::Persistence;
 use crate::protocol::Proto;
 use crate::wire::uapi::{early, late};
@@ -16,6 +16,7 @@ use crate::wire::uapi::{early, late};
 struct Table<'a> {
     version: String,
     size: u32,
+    totals: &'a Totals,
     services: Vec<Service<'a>>,
 }
 
@@ -26,11 +27,25 @@ struct Service<'a> {
     scheduler: &'a str,
     flags: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    persistence: Option<Persistence>,
+    persistence: Option<Sticky<'a>>,
     one_packet: bool,
     stats: Stats,
     local_addresses: &'a [Laddr],
     destinations: Vec<Destination>,
+}
+
+#[derive(Serialize)]
+struct Sticky<'a> {
+    #[serde(flatten)]
+    how: Persistence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    engine: &'a str,
+    data: &'a str,
 }
 
 #[derive(Serialize)]
@@ -60,6 +75,8 @@ struct Connection<'a> {
     local: Option<Endpoint>,
     destination: Endpoint,
     template: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<Call<'a>>,
 }
 
 #[derive(Serialize)]
@@ -90,10 +107,11 @@ struct LocalAddresses<'a> {
 }
 
 /// All services, with the version and the size that ipvsadm prints above them.
-pub fn table(info: &Info, entries: &[Entry]) -> String {
+pub fn table(info: &Info, totals: &Totals, entries: &[Entry]) -> String {
     print(&Table {
         version: info.ipvs_version(),
         size: info.table_size,
+        totals,
         services: entries.iter().map(service).collect(),
     })
 }
@@ -104,7 +122,10 @@ fn service(entry: &Entry) -> Service<'_> {
         id: service.id,
         scheduler: &service.scheduler,
         flags: flags::names(service.flags, &service.scheduler),
-        persistence: service.persistence,
+        persistence: service.persistence.map(|how| Sticky {
+            how,
+            engine: service.engine.as_deref(),
+        }),
         one_packet: service.is_one_packet(),
         stats: service.stats,
         local_addresses: &entry.laddrs,
@@ -142,7 +163,16 @@ fn connection(conn: &Conn) -> Connection<'_> {
         local: conn.local,
         destination: conn.dest,
         template: conn.template,
+        call: conn
+            .engine
+            .as_ref()
+            .map(|(engine, data)| Call { engine, data }),
     }
+}
+
+/// What all services have counted together.
+pub fn totals(totals: &Totals) -> String {
+    print(totals)
 }
 
 /// The time-outs in seconds.

@@ -104,6 +104,8 @@ pub struct Service {
     pub scheduler: String,
     pub flags: u32,
     pub persistence: Option<Persistence>,
+    /// The persistence engine.
+    pub engine: Option<String>,
     pub stats: Stats,
 }
 
@@ -128,6 +130,7 @@ impl Service {
             scheduler: fields.text(svc::SCHED_NAME)?,
             flags,
             persistence,
+            engine: fields.maybe_text(svc::PE_NAME)?,
             stats: Stats::read(&fields.nest(svc::STATS64, "statistics")?)?,
         })
     }
@@ -234,6 +237,8 @@ pub struct Conn {
     pub expires: u32,
     /// It remembers where a client, or a network of clients, belongs.
     pub template: bool,
+    /// The persistence engine of a template's service, and what it has read in a packet.
+    pub engine: Option<(String, String)>,
 }
 
 impl Conn {
@@ -258,8 +263,18 @@ impl Conn {
             state: fields.text(conn::STATE)?,
             expires: fields.u32(conn::EXPIRES)?,
             template: flags & conn_flags::TEMPLATE != 0,
+            engine: engine(&fields)?,
         })
     }
+}
+
+/// What a persistence engine takes out of a packet need not be text.
+fn engine(fields: &Fields<'_>) -> Result<Option<(String, String)>, LinkError> {
+    let Some(name) = fields.maybe_text(conn::PE_NAME)? else {
+        return Ok(None);
+    };
+    let data = fields.need(conn::PE_DATA)?.payload;
+    Ok(Some((name, String::from_utf8_lossy(data).into_owned())))
 }
 
 /// The module as a whole.
@@ -336,6 +351,19 @@ fn counts(fields: &Fields<'_>) -> Result<[u64; late::REASONS.len()], LinkError> 
         *count = nest.count(number)?;
     }
     Ok(counts)
+}
+
+/// What all services have counted together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals(pub Stats);
+
+impl Totals {
+    /// Reads the totals in an answer.
+    pub fn read(answer: &[u8]) -> Result<Self, LinkError> {
+        let fields = Fields::read(answer, "message")?;
+        let stats = Stats::read(&fields.nest(attr::STATS64, "statistics")?)?;
+        Ok(Totals(stats))
+    }
 }
 
 /// The time-outs in seconds; in a request 0 leaves one as it is.
@@ -475,6 +503,30 @@ mod tests {
     }
 
     #[test]
+    fn a_template_of_a_call_says_which() {
+        let answer = |data: &[u8]| {
+            let nest = Nest::new()
+                .u16(conn::ADDR_FAMILY, af::INET)
+                .u16(conn::DEST_FAMILY, af::INET)
+                .u16(conn::PROTOCOL, 17)
+                .at(conn::CADDR, conn::CPORT, "192.0.2.0:0")
+                .at(conn::VADDR, conn::VPORT, "10.0.0.1:5060")
+                .at(conn::DADDR, conn::DPORT, "10.0.1.2:5060")
+                .text(conn::STATE, "NONE")
+                .u32(conn::EXPIRES, 60)
+                .u32(conn::FWD_METHOD, fwd::MASQ)
+                .u32(conn::FLAGS, conn_flags::TEMPLATE)
+                .text(conn::PE_NAME, "sip")
+                .put(conn::PE_DATA, data);
+            Nest::new().nest(attr::CONN, nest).bytes()
+        };
+        for (data, text) in [(&b"a@b"[..], "a@b"), (b"\xe9@b", "\u{fffd}@b")] {
+            let conn = Conn::read(&answer(data)).unwrap();
+            assert_eq!(conn.engine, Some(("sip".to_owned(), text.to_owned())));
+        }
+    }
+
+    #[test]
     fn answers_with_parts_missing_are_refused_by_name() {
         let error = |result: Result<Service, LinkError>| result.unwrap_err().to_string();
         let nothing = Nest::new().bytes();
@@ -499,6 +551,7 @@ mod tests {
                     Laddr::read(short),
                 );
                 let _ = (Conn::read(short), Info::read(short), Timeouts::read(short));
+                let _ = Totals::read(short);
             }
         }
     }

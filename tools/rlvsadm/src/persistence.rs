@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::address::Family;
 use crate::error::Usage;
+use crate::wire::uapi::PE_NAME_MAX;
 
 /// Seconds of persistence if none are given, as in ipvsadm.
 pub const DEFAULT_TIMEOUT: u32 = 360;
@@ -66,6 +67,15 @@ impl Mask {
     pub fn listed(self) -> Option<Self> {
         let whole = [Family::IPv4, Family::IPv6].map(Mask::host);
         (!whole.contains(&self)).then_some(self)
+    }
+}
+
+/// The name of a persistence engine; whether the module knows it is for the module to say.
+pub fn engine(name: &str) -> Result<String, Usage> {
+    let fits = (1..=PE_NAME_MAX).contains(&name.len());
+    match fits && name.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(name.to_owned()),
+        false => Err(Usage::Engine(name.to_owned())),
     }
 }
 

@@ -119,8 +119,12 @@ fn service(rule: &ServiceRule) -> Writer {
     let flags = [rule.flags | persistent, ALL]
         .map(u32::to_ne_bytes)
         .concat();
-    service_id(rule.id)
-        .text(svc::SCHED_NAME, &rule.scheduler)
+    let named = service_id(rule.id).text(svc::SCHED_NAME, &rule.scheduler);
+    let named = match &rule.engine {
+        Some(engine) => named.text(svc::PE_NAME, engine),
+        None => named,
+    };
+    named
         .put(svc::FLAGS, &flags)
         .u32(svc::TIMEOUT, timeout)
         .put(svc::NETMASK, &mask.bytes())

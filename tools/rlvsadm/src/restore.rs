@@ -98,8 +98,8 @@ mod tests {
             ("-R", "line 1: -R can't stand among rules"),
             ("--help", "line 1: --help can't stand among rules"),
             (
-                "-A -t 10.0.0.1:80 -p 3 --pe sip",
-                "line 1: --pe is not supported by this version",
+                "-A -t 10.0.0.1:80 --pe sip",
+                "line 1: --pe needs --persistent",
             ),
         ] {
             let found = rules(text).unwrap_err();

@@ -103,6 +103,13 @@ fn list(link: &mut impl Link, list: &List, names: &dyn Names) -> Result<String, 
                 false => text::timeouts(&timeouts),
             })
         }
+        What::Totals => {
+            let totals = fetch::totals(link)?;
+            Ok(match list.json {
+                true => json::totals(&totals),
+                false => text::totals(&totals, list.format.exact),
+            })
+        }
         What::Info => {
             let info = fetch::info(link)?;
             Ok(match list.json {
@@ -130,7 +137,8 @@ fn services(
         false => sorted(link, only, parts)?,
     };
     if list.json {
-        return Ok(json::table(&info, &entries));
+        let totals = fetch::totals(link)?;
+        return Ok(json::table(&info, &totals, &entries));
     }
     let header = match only {
         None => text::header(&info),

@@ -141,6 +141,10 @@ impl Nest {
         Nest(self.0.text(kind, text))
     }
 
+    pub(crate) fn put(self, kind: u16, payload: &[u8]) -> Self {
+        Nest(self.0.put(kind, payload))
+    }
+
     /// An address and a port.
     pub(crate) fn at(self, address: u16, port: u16, text: &str) -> Self {
         let endpoint = endpoint(text);
@@ -174,6 +178,10 @@ pub(crate) fn service_answer(at: &str, scheduler: &str, flags: u32) -> Answer {
     let nest = nest.u32(svc::TIMEOUT, 300).u32(svc::NETMASK, 64);
     let nest = nest.nest(svc::STATS64, counters());
     Nest::new().nest(attr::SERVICE, nest).bytes()
+}
+
+pub(crate) fn totals_answer() -> Answer {
+    Nest::new().nest(attr::STATS64, counters()).bytes()
 }
 
 pub(crate) fn dest_answer(at: &str, method: u32, weight: u32) -> Answer {
@@ -256,5 +264,6 @@ pub(crate) fn full_answers() -> Vec<Answer> {
         conn_answer(Some("10.0.1.1:5000")),
         info_answer(),
         timeouts_answer(),
+        totals_answer(),
     ]
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::address::{label, Endpoint, Family, ServiceId};
 use crate::command::{Format, View};
 use crate::flags;
-use crate::model::{Conn, Dest, Entry, Info, Method, Service, Stats, Timeouts};
+use crate::model::{Conn, Dest, Entry, Info, Method, Service, Stats, Timeouts, Totals};
 use crate::names::Names;
 use crate::protocol::Proto;
 use crate::wire::uapi::{early, late};
@@ -14,6 +14,10 @@ use crate::wire::uapi::{early, late};
 /// Widths at which ipvsadm cuts the name of an IPv4 service and destination.
 const SERVICE_WIDTH: usize = 33;
 const DEST_WIDTH: usize = 28;
+
+/// The titles of counters and of rates.
+const COUNTERS: [&str; 5] = ["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"];
+const RATES: [&str; 5] = ["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"];
 
 /// The first line of a listing of all services.
 pub fn header(info: &Info) -> String {
@@ -46,8 +50,8 @@ fn title(view: View) -> String {
                  {DEST}           Forward TunnelInfo    Weight ActiveConn InActConn\n"
             )
         }
-        View::Stats => counters(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]),
-        View::Rate => counters(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]),
+        View::Stats => counters(COUNTERS),
+        View::Rate => counters(RATES),
         View::Thresholds => {
             format!(
                 " {:<10} {:<10} {:<10} {:<10}",
@@ -73,7 +77,7 @@ fn service(entry: &Entry, format: Format, names: &dyn Names) -> String {
     let protocol = service.id.shown_protocol();
     let name = service_name(service.id, format.numeric, names);
     let columns = match format.view {
-        View::Stats => format!("{name:<33}{}", totals(&service.stats, format.exact)),
+        View::Stats => format!("{name:<33}{}", counted(&service.stats, format.exact)),
         View::Rate => format!("{name:<33}{}", rates(&service.stats, format.exact)),
         _ => format!("{name} {}{}", service.scheduler, flag_list(service)),
     };
@@ -111,7 +115,9 @@ fn persistence(service: &Service) -> String {
     };
     let mask = how.mask.listed();
     let mask = mask.map_or_else(String::new, |mask| format!(" mask {mask}"));
-    format!(" persistent {}{mask}", how.timeout)
+    let engine = service.engine.as_ref();
+    let engine = engine.map_or_else(String::new, |name| format!(" pe {name}"));
+    format!(" persistent {}{mask}{engine}", how.timeout)
 }
 
 fn dest(dest: &Dest, protocol: Option<Proto>, format: Format, names: &dyn Names) -> String {
@@ -136,7 +142,7 @@ fn dest(dest: &Dest, protocol: Option<Proto>, format: Format, names: &dyn Names)
             let (method, tunnel) = (dest.method.name(), tunnel(dest.method));
             format!(" {method:<7} {tunnel:<13} {weight:<6} {active:<10} {inactive:<10}")
         }
-        View::Stats => totals(stats, format.exact),
+        View::Stats => counted(stats, format.exact),
         View::Rate => dest_rates(stats, format.exact),
         View::Thresholds => format!(" {upper:<10} {lower:<10} {active:<10} {inactive:<10}"),
         View::Persistent => format!(" {weight:<9} {persistent:<11} {active:<10} {inactive:<10}"),
@@ -159,7 +165,7 @@ fn cut(name: String, endpoint: Endpoint, width: usize) -> String {
     }
 }
 
-fn totals(stats: &Stats, exact: bool) -> String {
+fn counted(stats: &Stats, exact: bool) -> String {
     let Stats {
         conns,
         inpkts,
@@ -231,13 +237,26 @@ fn connection(conn: &Conn, format: Format, names: &dyn Names) -> String {
         .map(|endpoint| label(endpoint, protocol, format.numeric, names));
     let expires = format!("{:02}:{:02}", conn.expires / 60, conn.expires % 60);
     let state = &conn.state;
-    format!("{protocol:<3} {expires:<6} {state:<11} {client:<18} {virt:<18} {dest}\n")
+    let row = format!("{protocol:<3} {expires:<6} {state:<11} {client:<18} {virt:<18}");
+    match &conn.engine {
+        // ipvsadm's columns, which do not stand under their titles.
+        Some((name, data)) if format.persistent => format!("{row} {dest:<16} {name:<18} {data}\n"),
+        _ => format!("{row} {dest}\n"),
+    }
 }
 
 /// The time-outs.
 pub fn timeouts(timeouts: &Timeouts) -> String {
     let Timeouts { tcp, tcp_fin, udp } = timeouts;
     format!("Timeout (tcp tcpfin udp): {tcp} {tcp_fin} {udp}\n")
+}
+
+/// What all services have counted together, in the columns of a service.
+pub fn totals(totals: &Totals, exact: bool) -> String {
+    let Totals(stats) = totals;
+    let row =
+        |name, titles, numbers| format!("{:<33}{}\n{name:<33}{numbers}\n", "", counters(titles));
+    row("Total", COUNTERS, counted(stats, exact)) + &row("A second", RATES, rates(stats, exact))
 }
 
 /// The module: what ipvsadm has no listing for.

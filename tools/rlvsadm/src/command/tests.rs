@@ -42,6 +42,7 @@ fn services_have_a_scheduler_and_flags() {
         scheduler: scheduler.to_owned(),
         flags,
         persistence: None,
+        engine: None,
         unused_mask: false,
     };
     for (line, expected) in [
@@ -93,6 +94,24 @@ fn services_may_be_persistent() {
         assert!(refusal(line).contains("is no mask"), "{line}");
     }
     assert!(refusal("-D -t 10.0.0.1:80 -p 5").contains("no meaning"));
+}
+
+#[test]
+fn persistent_services_may_have_an_engine() {
+    for line in [
+        "-A -u 10.0.0.1:5060 -p 60 --pe sip",
+        "-A -f 7 --pe=sip -p -o",
+    ] {
+        let Change::AddService(rule) = change(line) else {
+            panic!("{line}");
+        };
+        assert_eq!(rule.engine.as_deref(), Some("sip"), "{line}");
+    }
+    let alone = refusal("-A -u 10.0.0.1:5060 --pe sip");
+    assert_eq!(alone, "--pe needs --persistent");
+    let long = refusal("-E -u 10.0.0.1:5060 -p --pe a-name-of-17-byte");
+    assert!(long.contains("no persistence engine's name"), "{long}");
+    assert!(refusal("-D -u 10.0.0.1:5060 --pe sip").contains("no meaning"));
 }
 
 #[test]
@@ -414,6 +433,9 @@ fn what_excludes_each_other_is_named() {
         ("-L -c --stats", "--connection and --stats"),
         ("-L --timeout --rate", "--timeout and --rate"),
         ("-L --info --thresholds", "--info and --thresholds"),
+        ("-L --totals --stats", "--totals and --stats"),
+        ("-L --totals --info", "--totals and --info"),
+        ("-L --totals -t 10.0.0.1:80", "--tcp-service and --totals"),
         (
             "-L --timeout --persistent-conn",
             "--timeout and --persistent-conn",

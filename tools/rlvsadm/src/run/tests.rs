@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::testing::{
-    conn_answer, dest_answer, info_answer, laddr_answer, service_answer, timeouts_answer, Fake,
-    Table,
+    conn_answer, dest_answer, info_answer, laddr_answer, service_answer, timeouts_answer,
+    totals_answer, Fake, Table,
 };
 use crate::wire::uapi::cmd;
 
@@ -200,7 +200,9 @@ fn json(line: &str, link: Fake) -> serde_json::Value {
 
 #[test]
 fn services_as_json() {
-    let table = json("-Lj", listed().answer(laddrs()));
+    let totals = vec![totals_answer()];
+    let table = json("-Lj", listed().answer(laddrs()).answer(totals));
+    assert_eq!(table["totals"]["outbps"], 10);
     assert_eq!(
         (&table["version"], &table["size"]),
         (&"1.2.1".into(), &4096.into())
@@ -248,6 +250,14 @@ fn the_other_listings_as_json() {
     assert_eq!(
         timeouts,
         serde_json::json!({"tcp": 900, "tcp_fin": 120, "udp": 300})
+    );
+    let totals = json(
+        "-Lj --totals",
+        Fake::default().answer(vec![totals_answer()]),
+    );
+    assert_eq!(
+        (&totals["conns"], &totals["cps"]),
+        (&(1u64 << 32).into(), &6.into())
     );
     let info = json("-Lj --info", Fake::default().answer(vec![info_answer()]));
     assert_eq!(

@@ -23,6 +23,7 @@ fn service(at: &str, scheduler: &str, flags: u32) -> Service {
         scheduler: scheduler.to_owned(),
         flags,
         persistence: None,
+        engine: None,
         stats: Stats::default(),
     }
 }
@@ -170,13 +171,19 @@ fn dests(port: u16) -> impl Strategy<Value = Dest> {
     })
 }
 
-fn persistence() -> impl Strategy<Value = Option<(u32, [u8; 4], u32)>> {
-    prop::option::of((1..=2_678_400_u32, any::<[u8; 4]>(), 1..=128_u32))
+fn persistence() -> impl Strategy<Value = Option<(u32, [u8; 4], u32, bool)>> {
+    prop::option::of((
+        1..=2_678_400_u32,
+        any::<[u8; 4]>(),
+        1..=128_u32,
+        any::<bool>(),
+    ))
 }
 
 fn entries() -> impl Strategy<Value = Entry> {
     (ids(), schedulers(), persistence()).prop_flat_map(|(id, (scheduler, flags), how)| {
-        let persistence = how.map(|(timeout, mask, prefix)| {
+        let engine = how.filter(|(.., calls)| *calls).map(|_| "sip".to_owned());
+        let persistence = how.map(|(timeout, mask, prefix, _)| {
             let mask = match id.family() {
                 Family::IPv4 => Mask::V4(mask.into()),
                 Family::IPv6 => Mask::V6(prefix),
@@ -189,6 +196,7 @@ fn entries() -> impl Strategy<Value = Entry> {
             service: Service {
                 id,
                 persistence,
+                engine: engine.clone(),
                 ..service("10.0.0.1:80", &scheduler, flags)
             },
             dests,
@@ -213,6 +221,7 @@ fn changes(entry: &Entry) -> Vec<Change> {
         scheduler: entry.service.scheduler.clone(),
         flags: entry.service.flags,
         persistence: entry.service.persistence,
+        engine: entry.service.engine.clone(),
         unused_mask: false,
     });
     let laddrs = entry.laddrs.iter();

@@ -29,6 +29,7 @@ fn entry(protocol: Proto, at: &str, scheduler: &str, flags: u32, dests: Vec<Dest
             scheduler: scheduler.to_owned(),
             flags: flags | 2,
             persistence: None,
+            engine: None,
             stats: Stats::default(),
         },
         dests,
@@ -149,11 +150,18 @@ fn persistence_stands_between_the_flags_and_ops() {
         entry.service.persistence = Some(Persistence { timeout: 300, mask });
         entry
     };
+    let calls = |mask, flags| {
+        let mut entry = persistent(mask, flags);
+        entry.service.engine = Some("sip".to_owned());
+        entry
+    };
     let entries = [
         persistent(Mask::V4([255; 4].into()), 0),
         persistent(Mask::V4([255, 255, 255, 0].into()), svc_flags::PORT),
         persistent(Mask::V6(64), svc_flags::ONEPACKET),
         persistent(Mask::V6(128), svc_flags::ONEPACKET | svc_flags::PORT),
+        calls(Mask::V4([255; 4].into()), 0),
+        calls(Mask::V6(64), svc_flags::ONEPACKET),
     ];
     let text = services(&entries, format(View::Plain), &Table);
     let rows: Vec<&str> = text.lines().skip(2).collect();
@@ -164,6 +172,8 @@ fn persistence_stands_between_the_flags_and_ops() {
             "UDP  10.0.0.1:53 sh (sh-port) persistent 300 mask 255.255.255.0",
             "UDP  10.0.0.1:53 sh persistent 300 mask 64 ops",
             "UDP  10.0.0.1:53 sh (sh-port) persistent 300 ops",
+            "UDP  10.0.0.1:53 sh persistent 300 pe sip",
+            "UDP  10.0.0.1:53 sh persistent 300 mask 64 pe sip ops",
         ]
     );
 }
@@ -306,6 +316,7 @@ fn conns() -> Vec<Conn> {
         state: state.to_owned(),
         expires,
         template: client.ends_with(":0"),
+        engine: None,
     };
     vec![
         conn(
@@ -376,6 +387,41 @@ IPVS connection entries
 pro expire state       source             virtual            destination        pe name          pe_data
 ";
     assert_eq!(connections(&[], format, &Table), expected);
+    let mut calls = conns()[3..].to_vec();
+    let engine = Some(("sip".to_owned(), "a84b@10.0.0.1".to_owned()));
+    calls[0].engine = engine.clone();
+    calls[1].engine = engine;
+    let rows = "\
+UDP 00:42  NONE        10.0.0.0:0         10.0.0.1:0         10.0.1.1:0       sip                a84b@10.0.0.1
+IP  44640:00 ASSURED     [fd00:1::]:0       [0:102::]:0        [fd00::2]:0      sip                a84b@10.0.0.1
+";
+    let text = connections(&calls, format, &Table);
+    assert_eq!(text, expected.to_owned() + rows);
+    let text = connections(&calls, Format::default(), &Table);
+    assert!(!text.contains("sip"), "{text}");
+}
+
+#[test]
+fn totals_stand_in_the_columns_of_services() {
+    let stats = Stats {
+        conns: 1,
+        inpkts: 20,
+        outpkts: 300,
+        inbytes: 4_000,
+        outbytes: 5_000_000_000,
+        cps: 6,
+        inpps: 70,
+        outpps: 800,
+        inbps: 9_000,
+        outbps: 10_000,
+    };
+    let expected = "                                     Conns   InPkts  OutPkts  InBytes OutBytes
+Total                                    1       20      300     4000    5000M
+                                       CPS    InPPS   OutPPS    InBPS   OutBPS
+A second                                 6       70      800     9000    10000
+";
+    assert_eq!(totals(&Totals(stats), false), expected);
+    assert!(totals(&Totals(stats), true).contains(" 5000000000\n"));
 }
 
 #[test]
