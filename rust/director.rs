@@ -127,6 +127,12 @@ impl Director {
         }
     }
 
+    /// Whether packets ask who is a real server.
+    fn lists_servers(&self) -> bool {
+        let services = &self.services;
+        self.config.nat_icmp_send() || services.call_out(false) || services.call_out(true)
+    }
+
     /// Has the worker list the real servers, or forget them, as is set.
     fn list_servers(&self) {
         self.services.servers_changed();
@@ -172,8 +178,11 @@ impl Director {
 
     /// Says that the configuration has changed, so that the worker looks after it.
     pub(crate) fn changed(&self) {
-        if self.config.nat_icmp_send() {
+        if self.config.nat_icmp_send() || self.services.servers_matter() {
             self.services.servers_changed();
+            if !self.services.list_few_servers(|| self.lists_servers()) {
+                self.hurry_worker();
+            }
         }
         netns::nudge::<Self>(&self.net, INTERVAL);
     }
@@ -220,9 +229,10 @@ impl Director {
         self.is_at_limit() || self.flows.v4.is_full()
     }
 
-    /// Whether there are as many flows as the namespace itself may have.
+    /// Whether there are as many flows as the namespace itself may have, or what takes as much
+    /// memory.
     pub(crate) fn is_at_limit(&self) -> bool {
-        self.conns() >= self.config.conn_max()
+        self.flows.weight() >= self.config.conn_max()
     }
 
     /// Whether so many flows have given way that their memory could not be freed yet: as many
@@ -350,7 +360,7 @@ impl Job for Director {
         let tidy = self.services.sweep(|kind| self.config.expiration(kind));
         let (on, idle) = (self.config.run_estimation(), self.conns() == 0);
         let rates = self.services.estimate(on, idle, self.interval());
-        let listed = self.services.list_servers(|| self.config.nat_icmp_send());
+        let listed = self.services.list_servers(|| self.lists_servers());
         let guard = self.guard();
         let rest = self.flows.rest();
         let wanted = if left || !rest {

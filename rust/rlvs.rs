@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod datapath;
 mod director;
+mod engine;
 mod expiry;
 mod ffi;
 mod flow;

@@ -46,6 +46,7 @@ impl Family for Rlvs {
         (cmd::GET_LADDR, Mode::Dump),
         (cmd::GET_CONN, Mode::Dump),
         (cmd::RECHECK, Mode::Do),
+        (cmd::GET_TOTALS, Mode::Do),
     ];
 
     fn run(request: &Request<'_>) -> Result {
@@ -102,6 +103,12 @@ fn run(request: &Request<'_>) -> Result<(), Fault> {
             write::timeouts(m, &director.flows.timeouts)
         }),
         cmd::GET_INFO => reply(request, cmd::SET_INFO, |m| write::info(m, director)),
+        cmd::GET_TOTALS => {
+            let (counts, rates) = director.services.totals();
+            reply(request, cmd::NEW_TOTALS, |m| {
+                write::totals(m, &counts, rates)
+            })
+        }
         cmd::SET_CONFIG => set_config(director, &top),
         cmd::ZERO => zero(director, &top),
         cmd::FLUSH => {

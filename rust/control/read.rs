@@ -7,6 +7,7 @@ use core::net::IpAddr;
 use kernel::prelude::*;
 
 use super::fault::{Fault, Within};
+use crate::engine::Engine;
 use crate::proto;
 use crate::sched::Kind;
 use crate::service::{DestId, DestSpec, ServiceId, ServiceSpec};
@@ -142,12 +143,6 @@ impl<'a> Service<'a> {
 
     /// What is said of the service, given its flags before.
     pub(super) fn spec(&self) -> Result<impl Fn(u32) -> ServiceSpec, Fault> {
-        if self.pe.is_some_and(|name| !name.is_empty()) {
-            return Err(Fault::new(
-                EOPNOTSUPP,
-                c"persistence engines are not supported",
-            ));
-        }
         let (Some(sched), Some(flags), Some(timeout), Some(netmask)) =
             (self.sched, self.flags, self.timeout, self.netmask)
         else {
@@ -160,13 +155,24 @@ impl<'a> Service<'a> {
             ENOENT,
             c"unknown scheduler: there are rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, fo, ovf, mh, twos and none",
         ))?;
+        let engine = self.engine()?;
         let (flags, mask) = halves(flags);
         Ok(move |before: u32| ServiceSpec {
             kind,
             flags: (before & !mask | flags & mask) & !svc_flags::HASHED,
             timeout,
             netmask,
+            engine,
         })
+    }
+
+    /// The persistence engine; as in IPVS an edit that names none takes it away.
+    fn engine(&self) -> Result<Option<Engine>, Fault> {
+        let Some(name) = self.pe.filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let unknown = Fault::new(ENOENT, c"unknown persistence engine: there is sip");
+        Engine::parse(name).map(Some).ok_or(unknown)
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) fn service(message: &mut Message<'_>, entry: &Entry) -> Result {
             m.be16(svc::PORT, id.port)?;
         }
         m.str(svc::SCHED_NAME, entry.spec.kind.name())?;
+        if let Some(engine) = entry.spec.engine {
+            m.str(svc::PE_NAME, engine.name())?;
+        }
         m.bytes(svc::FLAGS, &flags(entry.spec.flags))?;
         m.u32(svc::TIMEOUT, entry.spec.timeout)?;
         m.bytes(svc::NETMASK, &entry.spec.netmask)?;
@@ -123,6 +126,11 @@ const RATES: [u16; 5] = [
     stats::OUTBPS,
 ];
 
+/// What all services counted together.
+pub(super) fn totals(m: &mut Message<'_>, counts: &Counts, rates: Row) -> Result {
+    counters(m, counts, rates, [attr::STATS, attr::STATS64])
+}
+
 /// A local address that so many connections use.
 pub(super) fn local(message: &mut Message<'_>, local: &LocalAddr, conns: u64) -> Result {
     message.nest(attr::LADDR, |m| {
@@ -134,7 +142,7 @@ pub(super) fn local(message: &mut Message<'_>, local: &LocalAddr, conns: u64) ->
 }
 
 /// A connection.
-pub(super) fn flow(message: &mut Message<'_>, flow: &FlowView) -> Result {
+pub(super) fn flow(message: &mut Message<'_>, flow: &FlowView<'_>) -> Result {
     let (client, service, target) = (flow.client, flow.service, flow.dest);
     message.nest(attr::CONN, |m| {
         m.u16(conn::ADDR_FAMILY, family(client.0))?;
@@ -160,7 +168,12 @@ pub(super) fn flow(message: &mut Message<'_>, flow: &FlowView) -> Result {
             } else {
                 0
             },
-        )
+        )?;
+        if let Some(said) = flow.said {
+            m.str(conn::PE_NAME, said.engine.name())?;
+            m.bytes(conn::PE_DATA, said.data)?;
+        }
+        Ok(())
     })
 }
 

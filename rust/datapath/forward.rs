@@ -4,7 +4,7 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, known, parse, stray};
+use super::{callout, icmp, known, parse, stray};
 use crate::director::Director;
 use crate::flow::Family;
 use crate::packet::{Context, Parsed};
@@ -26,7 +26,9 @@ impl<A: Family> Hook for Forward<A> {
 
     fn run(director: &Director, packet: Packet<'_>) -> Verdict {
         let facts = packet.facts();
-        let idle = A::table(&director.flows).len() == 0 && !director.config.looks_at_strangers();
+        let idle = A::table(&director.flows).len() == 0
+            && !director.config.looks_at_strangers()
+            && !director.services.call_out(A::V6);
         if facts.marked() || !facts.routed() || idle {
             return packet.accept();
         }
@@ -62,7 +64,17 @@ fn answer<A: Family>(director: &Director, packet: Packet<'_>, context: &Context<
     match A::table(flows).find(rcu, context) {
         Some((flow, Side::Second)) => known::reply(flows, packet, flow, context),
         Some((_, Side::First)) => packet.accept(),
-        None if stray::is_answer(director, rcu, context) => stray::reject::<A>(packet),
-        None => known::past(director, packet, context),
+        None => match callout::begin(director, packet, context) {
+            Ok(verdict) => verdict,
+            Err(packet) => strange(director, packet, context),
+        },
+    }
+}
+
+/// A packet of no flow.
+fn strange<A: Family>(director: &Director, packet: Packet<'_>, context: &Context<A>) -> Verdict {
+    match stray::is_answer(director, packet.rcu(), context) {
+        true => stray::reject::<A>(packet),
+        false => known::past(director, packet, context),
     }
 }

@@ -4,7 +4,7 @@
 
 use core::marker::PhantomData;
 
-use super::{icmp, known, parse, renew, schedule, stray};
+use super::{callout, icmp, known, parse, renew, schedule, stray};
 use crate::director::Director;
 use crate::flow::Family;
 use crate::packet::{Context, Parsed};
@@ -54,7 +54,31 @@ pub(super) fn flow<A: Family>(
         }
         Some((flow, Side::First)) => known::request(&director.flows, packet, flow, context),
         Some((flow, Side::Second)) => known::reply(&director.flows, packet, flow, context),
-        None if stray::is_answer(director, rcu, context) => stray::reject::<A>(packet),
-        None => schedule::schedule(director, packet, context, None),
+        None => match outward(director, packet, context) {
+            Ok(verdict) => verdict,
+            Err(packet) => strange(director, packet, context),
+        },
+    }
+}
+
+/// A packet of a real server on this host may begin a flow.
+#[inline(always)]
+fn outward<'a, A: Family>(
+    director: &'a Director,
+    packet: Packet<'a>,
+    context: &Context<A>,
+) -> Result<Verdict, Packet<'a>> {
+    match packet.place() {
+        Place::LocalOut => callout::begin(director, packet, context),
+        _ => Err(packet),
+    }
+}
+
+/// A packet of no flow.
+#[inline(always)]
+fn strange<A: Family>(director: &Director, packet: Packet<'_>, context: &Context<A>) -> Verdict {
+    match stray::is_answer(director, packet.rcu(), context) {
+        true => stray::reject::<A>(packet),
+        false => schedule::schedule(director, packet, context, None),
     }
 }

@@ -10,6 +10,7 @@ use crate::packet::Parsed;
 use crate::sys::hook::{Hooked, Point};
 use crate::sys::skb::Packet;
 
+mod callout;
 pub(crate) mod forward;
 pub(crate) mod icmp;
 pub(crate) mod known;

@@ -16,6 +16,8 @@ use crate::sys::rcu::Rcu;
 
 /// How often another processor may be faster with the victim or with its port.
 const TRIES: usize = 3;
+/// So many more give way at most where one was not enough.
+const OTHERS: usize = 3;
 /// After so many that gave way the worker is woken.
 const OFTEN: u64 = 1 << 14;
 
@@ -34,11 +36,11 @@ fn make(director: &Director, rcu: &Rcu) -> bool {
     if !displace_any(director, rcu) {
         return false;
     }
-    // Another one, so that the number falls to a limit that was lowered. What all users'
-    // namespaces may have together is not this one's alone to fall to.
-    if director.is_at_limit() {
-        displace_any(director, rcu);
-    }
+    // Others, so that the number falls to a limit that was lowered, and as one with much data
+    // counts as several. What all users' namespaces may have together is not this one's alone to
+    // fall to.
+    let others = (0..OTHERS).take_while(|_| director.is_at_limit());
+    others.for_each(|_| _ = displace_any(director, rcu));
     true
 }
 

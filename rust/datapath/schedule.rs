@@ -103,7 +103,7 @@ fn begin<A: Family>(
     let rcu = packet.rcu();
     let picked = match dropped {
         true => None,
-        false => Some(choose(director, rcu, context, service)),
+        false => Some(choose(director, Some(&mut packet), context, (service, rcu))),
     };
     if let Some(Err(Failed::Nobody)) = picked {
         return nobody(director, packet, context, (service, over));
@@ -164,13 +164,13 @@ fn send<A: Family>(
     enter(director, packet, context, chosen)
 }
 
-/// The destination for a new flow.
+/// The destination for a new flow; `packet` is none if it begins with an error about one.
 #[inline(always)]
 fn choose<'a, A: Family>(
     director: &'a Director,
-    rcu: &'a Rcu,
+    packet: Option<&mut Packet<'_>>,
     context: &Context<A>,
-    service: &'a Service,
+    (service, rcu): (&'a Service, &'a Rcu),
 ) -> Result<Choice<'a>, Failed<'a>> {
     let key = sched::Key {
         src: context.tuple.src.into(),
@@ -178,7 +178,10 @@ fn choose<'a, A: Family>(
         dst: context.tuple.dst.into(),
     };
     match service.persistence(rcu) {
-        Some(rule) => persist::choose(director, rcu, context, (service, rule), &key),
+        Some(rule) => {
+            let said = persist::listen(rule.engine, packet, context)?;
+            persist::choose(director, rcu, context, (service, rule), (&key, said))
+        }
         None => match service.schedule(rcu, &key, &director.config) {
             Some(pick) => Ok((pick, None)),
             None => Err(Failed::Nobody),
@@ -225,9 +228,9 @@ pub(super) fn quoted<'a, A: Family>(
     service: &'a Service,
 ) -> Option<&'a Flow<A>> {
     let rcu = packet.rcu();
-    let flow = match choose(director, rcu, context, service) {
+    let flow = match choose(director, None, context, (service, rcu)) {
         Ok((pick, hold)) => remember(director, packet, context, (&pick, hold.as_ref())),
-        Err(Failed::Nobody) => return None,
+        Err(Failed::Nobody | Failed::Unsaid) => return None,
         Err(Failed::Full(counter)) => Err(counter),
     };
     match flow {

@@ -60,9 +60,18 @@ impl<A: Family> FlowTable<A> {
             true => NOTED,
             false => flow.timeout(timeouts),
         };
-        let flow = self.0.insert(rcu, flow, span)?;
-        self.1.add();
-        Ok(flow)
+        let weight = flow.weight();
+        self.charge(weight);
+        match self.0.insert(rcu, flow, span) {
+            Ok(flow) => {
+                self.1.add(1);
+                Ok(flow)
+            }
+            Err(refused) => {
+                self.discharge(weight);
+                Err(refused)
+            }
+        }
     }
 
     /// A packet of a flow was noted: if its state is another one now it may end sooner.
@@ -125,6 +134,7 @@ impl<A: Family> FlowTable<A> {
 
     /// Gives back what a flow had that was taken out, but for its owner's part in all flows.
     fn release(&self, flow: &Flow<A>) {
+        self.discharge(flow.weight());
         flow.let_go();
         if flow.end() {
             flow.dest.set_active(false);
@@ -224,6 +234,6 @@ impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
 
 impl<A: Family> Drop for FlowTable<A> {
     fn drop(&mut self) {
-        self.1.sub(self.len());
+        self.1.sub(self.weight());
     }
 }

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use super::calls::Call;
 use super::template::{Hold, Tie};
 use crate::service::PortSet;
 use crate::sys::index::Side;
@@ -15,24 +16,56 @@ use crate::sys::index::Side;
 /// It is made with its flow and stays as long, so whoever has the flow may read it; what changes
 /// in it is atomic.
 pub(crate) struct Extra {
-    /// Where the local port came from (FULLNAT).
-    pub(super) ports: Option<Arc<PortSet>>,
+    pub(super) own: Own,
     /// What ties a connection to its template, and a template to its connections.
     pub(super) tie: Option<Arc<Tie>>,
     /// The port went back there, and the template was told.
     pub(super) given: AtomicBool,
     /// The interface that answers must go back to, if the client's address does not tell; or 0.
     pub(super) link: u32,
-    /// When connection tracking last saw a packet of each side (FULLNAT).
-    pub(super) shown: [AtomicU32; 2],
+}
+
+const _: () = assert!(size_of::<Extra>() == 32);
+
+/// What connections of a method, or templates of a kind, have; none has both.
+pub(super) enum Own {
+    /// FULLNAT.
+    Local {
+        /// Where the local port came from.
+        ports: Arc<PortSet>,
+        /// When connection tracking last saw a packet of each side.
+        shown: [AtomicU32; 2],
+    },
+    /// What an engine has read in the packet that a template began with.
+    Call(Option<KBox<Call>>),
 }
 
 impl Extra {
-    pub(super) fn shown(&self, side: Side) -> &AtomicU32 {
-        let [first, second] = &self.shown;
-        match side {
+    /// When connection tracking last saw a packet of `side` (FULLNAT).
+    pub(super) fn shown(&self, side: Side) -> Option<&AtomicU32> {
+        let Own::Local { shown, .. } = &self.own else {
+            return None;
+        };
+        let [first, second] = shown;
+        Some(match side {
             Side::First => first,
             Side::Second => second,
+        })
+    }
+
+    /// Where the local port came from (FULLNAT).
+    pub(super) fn ports(&self) -> Option<&Arc<PortSet>> {
+        match &self.own {
+            Own::Local { ports, .. } => Some(ports),
+            Own::Call(_) => None,
+        }
+    }
+
+    /// What an engine has read for a template.
+    pub(super) fn call(&self) -> Option<&Call> {
+        match &self.own {
+            Own::Local { .. } => None,
+            Own::Call(call) => call.as_deref(),
         }
     }
 
@@ -46,12 +79,15 @@ impl Extra {
         port: u16,
     ) -> Option<KBox<Self>> {
         let set = ports.clone();
-        let extra = Self {
+        let local = |ports| Own::Local {
             ports,
+            shown: Default::default(),
+        };
+        let extra = Self {
+            own: ports.map_or(Own::Call(None), local),
             tie: hold.map(Hold::tie),
             given: AtomicBool::new(false),
             link,
-            shown: Default::default(),
         };
         let boxed = KBox::new(extra, GFP_ATOMIC).ok();
         if boxed.is_none() {
@@ -66,13 +102,12 @@ impl Extra {
     }
 
     /// What a template has, which gives nothing back.
-    pub(super) fn of_template(tie: Arc<Tie>) -> Self {
+    pub(super) fn of_template(tie: Arc<Tie>, call: Option<KBox<Call>>) -> Self {
         Self {
-            ports: None,
+            own: Own::Call(call),
             tie: Some(tie),
             given: AtomicBool::new(true),
             link: 0,
-            shown: Default::default(),
         }
     }
 }

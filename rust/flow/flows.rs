@@ -104,6 +104,11 @@ impl Flows {
         self.v4.len().saturating_add(self.v6.len()) as u64
     }
 
+    /// How many flows of both families there would be that take as much memory.
+    pub(crate) fn weight(&self) -> u64 {
+        self.v4.weight().saturating_add(self.v6.weight()) as u64
+    }
+
     /// Flows of both families that have left and whose memory is not free yet.
     pub(crate) fn dead(&self) -> u64 {
         self.v4.dead().saturating_add(self.v6.dead()) as u64

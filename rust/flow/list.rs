@@ -6,12 +6,13 @@ use core::net::IpAddr;
 
 use super::{Family, Flow, FlowTable};
 use crate::proto::Timeouts;
+use crate::sched::persist::Said;
 use crate::sys::rcu::Rcu;
 use crate::sys::time::Jiffies;
 use crate::wire::uapi::fwd;
 
 /// What a listing says of a flow.
-pub(crate) struct FlowView {
+pub(crate) struct FlowView<'a> {
     /// The IP protocol.
     pub(crate) proto: u8,
     /// The state's name.
@@ -30,27 +31,38 @@ pub(crate) struct FlowView {
     pub(crate) expires: u32,
     /// It is a template: the client is a network, and there may be a mark for the service.
     pub(crate) template: bool,
+    /// What a persistence engine has read in the packet that the template began with.
+    pub(crate) said: Option<Said<'a>>,
 }
 
 impl<A: Family> Flow<A> {
-    fn view(&self, timeouts: &Timeouts, now: Jiffies) -> FlowView {
-        let request = &self.request;
+    fn view(&self, timeouts: &Timeouts, now: Jiffies) -> FlowView<'_> {
         let template = self.template_view();
         let (proto, state) = template.unwrap_or((self.proto, self.state_name()));
-        let method = match template {
-            Some(_) => self.dest.method(),
-            None => self.method,
+        // For whom a template is does not stand in the key of one of a call.
+        let (client, service, method) = match template {
+            Some(_) => (
+                (self.reply.src.into(), 0),
+                (self.reply.dst.into(), self.reply.dport),
+                self.dest.method(),
+            ),
+            None => (
+                (self.request.src.into(), self.request.sport),
+                (self.request.dst.into(), self.request.dport),
+                self.method,
+            ),
         };
         FlowView {
             proto,
             state,
-            client: (request.src.into(), request.sport),
-            service: (request.dst.into(), request.dport),
+            client,
+            service,
             dest: (self.dest.addr, self.dest_port()),
             local: self.local(),
             method: u32::from(method),
             expires: self.expires_in(timeouts, now),
             template: template.is_some(),
+            said: self.said(),
         }
     }
 
@@ -73,7 +85,7 @@ impl<A: Family> FlowTable<A> {
         timeouts: &Timeouts,
         rcu: &Rcu,
         at: usize,
-        mut f: impl FnMut(FlowView),
+        mut f: impl FnMut(FlowView<'_>),
     ) -> Option<usize> {
         let now = Jiffies::now();
         self.0.walk(rcu, at, |flow| {

@@ -19,6 +19,7 @@ use crate::sys::slab::Pool;
 use crate::sys::time::{Jiffies, HZ};
 use crate::wire::uapi::fwd;
 
+mod calls;
 mod defence;
 pub(crate) mod evict;
 pub(crate) mod expire;
@@ -32,6 +33,7 @@ mod seen;
 mod template;
 pub(crate) mod ways;
 
+use self::calls::Calls;
 use self::family::Kept;
 use self::seen::{BOTH, CONFIRMED, COUNTED, TRACKED};
 
@@ -411,7 +413,10 @@ impl<A: Family> Flow<A> {
         } else if self.seen.load(Ordering::Relaxed) & TRACKED == 0 {
             return;
         }
-        let (now, shown) = (Jiffies::now(), extra.shown(side));
+        let Some(shown) = extra.shown(side) else {
+            return;
+        };
+        let now = Jiffies::now();
         if now.since(Jiffies(shown.load(Ordering::Relaxed))).0 >= HZ {
             shown.store(now.0, Ordering::Relaxed);
         }
@@ -426,16 +431,16 @@ impl<A: Family> Flow<A> {
 
     #[inline(never)]
     fn owes(&self, side: Side, flags: u8) -> bool {
-        let Some(extra) = &self.extra else {
+        let Some(shown) = self.extra.as_ref().and_then(|extra| extra.shown(side)) else {
             return false;
         };
-        let shown = Jiffies(extra.shown(side).load(Ordering::Relaxed));
+        let shown = Jiffies(shown.load(Ordering::Relaxed));
         proto::ends(self.proto, flags) || Jiffies::now().since(shown).0 >= SHOW * HZ
     }
 
     /// Where its local port comes from (FULLNAT).
     pub(crate) fn port_set(&self) -> Option<&Arc<PortSet>> {
-        self.extra.as_ref()?.ports.as_ref()
+        self.extra.as_ref()?.ports()
     }
 
     /// The local address and port that stand for the client, if they do (FULLNAT).
@@ -454,7 +459,7 @@ impl<A: Family> Flow<A> {
         if extra.given.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Some(ports) = &extra.ports {
+        if let Some(ports) = extra.ports() {
             ports.give(self.reply.dport);
         }
         if let Some(tie) = &extra.tie {
@@ -477,13 +482,14 @@ impl<A: Family> Drop for Flow<A> {
     }
 }
 
-/// The flows of one family in one network namespace.
-pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>, Part);
+/// The flows of one family in one network namespace: their index, what counts them for whom they are paid by, and
+/// what the templates of calls need.
+pub(crate) struct FlowTable<A: Family>(Index<Flow<A>>, Part, Calls);
 
 impl<A: Family> FlowTable<A> {
     /// An empty table that `account` pays for, hashed with `seed`.
     pub(crate) fn new(account: &Account, seed: folded::Key) -> Self {
-        Self(Index::new(seed), Part::new(&FLOWS, account))
+        Self(Index::new(seed), Part::new(&FLOWS, account), Calls::new())
     }
 
     /// Flows that have left the table and whose memory is not free yet.
@@ -501,6 +507,11 @@ impl<A: Family> FlowTable<A> {
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// How many there would be that take as much memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.0.len().saturating_add(self.2.weight())
     }
 
     /// Buckets of the index.

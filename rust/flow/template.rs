@@ -11,11 +11,13 @@ use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use super::calls::Call;
 use super::{Extra, Family, Flow, FlowTable, Key};
 use crate::expiry::clock;
 use crate::expiry::rank::{rank_template, rank_void, Rank};
+use crate::hash::folded;
 use crate::packet::Tuple;
-use crate::sched::persist::{among_connections, Name};
+use crate::sched::persist::{among_calls, among_connections, Name, Sought};
 use crate::service::Dest;
 use crate::sys::rcu::Rcu;
 use crate::sys::time::{Jiffies, HZ};
@@ -127,39 +129,28 @@ impl Drop for Hold {
     }
 }
 
-/// What a template is looked up by; `None`: not in this family.
-fn key<A: Family>(name: &Name) -> Option<Key<A>> {
-    let tuple = Tuple {
+/// A name as addresses and ports; `None`: not of this family.
+fn tuple<A: Family>(name: &Name) -> Option<Tuple<A>> {
+    Some(Tuple {
         src: A::of(name.client)?,
         dst: A::of(name.addr)?,
         sport: 0,
         dport: name.port,
+    })
+}
+
+/// What a template is looked up by; `None`: not in this family. Data is hashed with `seed`.
+fn key<A: Family>(sought: &Sought<'_>, seed: &folded::Key) -> Option<Key<A>> {
+    let proto = sought.name.proto;
+    let (name, proto) = match sought.said {
+        None => (sought.name, among_connections(proto)),
+        Some(_) => (sought.digest(seed), among_calls(proto)),
     };
-    let proto = among_connections(name.proto);
+    let tuple = tuple(&name)?;
     Some(Key { tuple, proto })
 }
 
 impl<A: Family> Flow<A> {
-    /// A template that leads to `dest` for `timeout` seconds. `None`: no memory.
-    pub(crate) fn template(name: &Name, dest: Arc<Dest>, timeout: u32) -> Option<Self> {
-        let key = key(name)?;
-        let Jiffies(timeout) = Jiffies::seconds(timeout);
-        let tie = Tie {
-            conns: AtomicU32::new(0),
-            timeout: AtomicU32::new(timeout),
-            trust: AtomicU8::new(0),
-        };
-        let tie = Arc::new(tie, GFP_ATOMIC).ok()?;
-        let extra = KBox::new(Extra::of_template(tie), GFP_ATOMIC).ok()?;
-        // IPVS: the destination's port stands there if the template is for one port.
-        let port = if name.port == 0 { 0 } else { dest.port };
-        let reply = Tuple {
-            sport: port,
-            ..key.tuple
-        };
-        Some(Self::new(key, reply, dest, TEMPLATE, Some(extra)))
-    }
-
     /// Whether it is a template.
     #[inline(always)]
     pub(crate) fn is_template(&self) -> bool {
@@ -259,7 +250,20 @@ impl<A: Family> Flow<A> {
             true => "ASSURED",
             false => "NONE",
         };
-        Some((among_connections(self.proto), state))
+        let proto = match self.said() {
+            None => among_connections(self.proto),
+            Some(_) => among_calls(self.proto),
+        };
+        Some((proto, state))
+    }
+
+    /// Whether it is the template that is sought, and not one with the same hash.
+    fn is_for(&self, sought: &Sought<'_>) -> bool {
+        let reply = Tuple {
+            sport: 0,
+            ..self.reply
+        };
+        self.said() == sought.said && tuple(&sought.name) == Some(reply)
     }
 
     /// It counts at its destination from now on.
@@ -280,10 +284,45 @@ impl<A: Family> Flow<A> {
 }
 
 impl<A: Family> FlowTable<A> {
-    /// The template with a name.
-    pub(crate) fn find_template<'a>(&'a self, rcu: &'a Rcu, name: &Name) -> Option<&'a Flow<A>> {
-        let (flow, _) = self.0.find(rcu, &key(name)?)?;
-        Some(flow)
+    /// A template that is to lead to `dest` for `timeout` seconds; it is not known yet. `None`:
+    /// no memory.
+    pub(crate) fn template(
+        &self,
+        sought: &Sought<'_>,
+        dest: Arc<Dest>,
+        timeout: u32,
+    ) -> Option<Flow<A>> {
+        let key = key(sought, &self.2.seed)?;
+        let Jiffies(timeout) = Jiffies::seconds(timeout);
+        let tie = Tie {
+            conns: AtomicU32::new(0),
+            timeout: AtomicU32::new(timeout),
+            trust: AtomicU8::new(0),
+        };
+        let tie = Arc::new(tie, GFP_ATOMIC).ok()?;
+        let call = match &sought.said {
+            Some(said) => Some(Call::boxed(said)?),
+            None => None,
+        };
+        let extra = KBox::new(Extra::of_template(tie, call), GFP_ATOMIC).ok()?;
+        let name = tuple(&sought.name)?;
+        // IPVS: the destination's port stands there if the template is for one port.
+        let port = if name.dport == 0 { 0 } else { dest.port };
+        let reply = Tuple {
+            sport: port,
+            ..name
+        };
+        Some(Flow::new(key, reply, dest, TEMPLATE, Some(extra)))
+    }
+
+    /// The template for a packet.
+    pub(crate) fn find_template<'a>(
+        &'a self,
+        rcu: &'a Rcu,
+        sought: &Sought<'_>,
+    ) -> Option<&'a Flow<A>> {
+        let (flow, _) = self.0.find(rcu, &key(sought, &self.2.seed)?)?;
+        flow.is_for(sought).then_some(flow)
     }
 
     /// Takes a template out that is not valid any more, or that somebody else is about to take.

@@ -6,6 +6,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::engine::Engine;
+use crate::hash::folded::{self, hash3};
+
 /// The longest time-out in seconds, ipvsadm's: 31 days.
 pub(crate) const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 
@@ -15,6 +18,8 @@ const FTP: u16 = 21;
 const ANY: u8 = 0;
 /// What tells the protocol of a template from that of a connection.
 const MARK: u8 = 0x80;
+/// The same, of a template of one call.
+const CALL: u8 = 0xc0;
 
 /// How a service is persistent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub(crate) struct Persistence {
     pub(crate) timeout: u32,
     /// Which clients count as one: for IPv4 a mask in network order, for IPv6 the length of a prefix.
     pub(crate) netmask: [u8; 4],
+    /// What tells calls of one client apart.
+    pub(crate) engine: Option<Engine>,
 }
 
 /// The first packet of a connection; ports in host order.
@@ -51,6 +58,21 @@ pub(crate) struct Name {
     pub(crate) port: u16,
 }
 
+/// What an engine has read in a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Said<'a> {
+    pub(crate) engine: Engine,
+    /// A few bytes; see `engine/`.
+    pub(crate) data: &'a [u8],
+}
+
+/// What the template for a packet is found by: its name, and what the service's engine has read, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought<'a> {
+    pub(crate) name: Name,
+    pub(crate) said: Option<Said<'a>>,
+}
+
 impl Persistence {
     /// The name of the template for a packet of a service with this mark and port.
     pub(crate) fn name(&self, mark: u32, port: u16, packet: &First) -> Name {
@@ -73,6 +95,72 @@ impl Persistence {
             addr: as_addr(mark, packet.dst.is_ipv6()),
             ..name
         }
+    }
+
+    /// The name of the template for a packet to `client` from a server of the service at `addr` and `port`, which may
+    /// not be all ports (IPVS: as if he had called there, whichever port it is).
+    pub(crate) fn name_outward(&self, proto: u8, client: IpAddr, addr: IpAddr, port: u16) -> Name {
+        Name {
+            proto,
+            client: masked(client, self.netmask),
+            addr,
+            port,
+        }
+    }
+}
+
+impl Sought<'_> {
+    /// What stands for name and data where a name stands: nobody without `key` can choose two that are the same.
+    pub(crate) fn digest(&self, key: &folded::Key) -> Name {
+        let Name {
+            proto,
+            client,
+            addr,
+            port,
+        } = self.name;
+        let data = self.said.map_or(&[][..], |said| said.data);
+        // CAST: few bytes.
+        let length = (data.len() as u64) << 32;
+        let rest = length | (u64::from(proto) << 16) | u64::from(port);
+        let [[a, b], [c, d]] = [client, addr].map(halves);
+        let head = [a, b, c, d, rest];
+        let words = data.chunks(8).map(word);
+        let [x, y] = Iterator::chain(head.into_iter(), words).fold([0; 2], |[x, y], word| {
+            [hash3(key, [x, y, word]), hash3(key, [word, x, y])]
+        });
+        let v6 = client.is_ipv6();
+        Name {
+            proto,
+            client: as_name(x, v6),
+            addr: as_name(y, v6),
+            // CAST: bits that an IPv4 address has no room for.
+            port: ((x ^ y) >> 32) as u16,
+        }
+    }
+}
+
+fn halves(addr: IpAddr) -> [u64; 2] {
+    let bits = match addr {
+        IpAddr::V4(addr) => u128::from(addr.to_bits()),
+        IpAddr::V6(addr) => addr.to_bits(),
+    };
+    // CAST: the upper and the lower half.
+    [(bits >> 64) as u64, bits as u64]
+}
+
+/// Up to eight bytes in a word.
+fn word(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |word, &byte| (word << 8) | u64::from(byte))
+}
+
+/// Bits of a hash where an address stands.
+fn as_name(bits: u64, v6: bool) -> IpAddr {
+    match v6 {
+        // CAST: the lower half.
+        false => Ipv4Addr::from_bits(bits as u32).into(),
+        true => Ipv6Addr::from_bits(bits.into()).into(),
     }
 }
 
@@ -105,6 +193,11 @@ pub(crate) const fn among_connections(proto: u8) -> u8 {
     proto ^ MARK
 }
 
+/// The same for a template of one call.
+pub(crate) const fn among_calls(proto: u8) -> u8 {
+    proto ^ CALL
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +208,7 @@ mod tests {
         let rule = Persistence {
             timeout: 300,
             netmask,
+            engine: None,
         };
         let packet = First {
             proto: proto::TCP,
@@ -177,7 +271,13 @@ mod tests {
     fn no_packet_bears_the_protocol_of_a_template() {
         for number in Iterator::chain(proto::ALL.into_iter(), [ANY]) {
             assert!(!proto::is_known(among_connections(number)));
+            assert!(!proto::is_known(among_calls(number)));
             assert_eq!(among_connections(among_connections(number)), number);
+            assert_eq!(among_calls(among_calls(number)), number);
+            let others = Iterator::chain(proto::ALL.into_iter(), [ANY]);
+            assert!(others
+                .map(among_connections)
+                .all(|other| other != among_calls(number)));
         }
         for first in proto::ALL {
             let others = Iterator::chain(proto::ALL.into_iter(), [ANY]);

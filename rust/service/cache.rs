@@ -146,7 +146,7 @@ impl Store {
         if self.part.is_used_up() {
             return None;
         }
-        self.part.add();
+        self.part.add(1);
         self.members = self.members.saturating_add(1);
         Some(())
     }

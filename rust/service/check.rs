@@ -40,6 +40,11 @@ pub(super) fn service(id: &ServiceId, spec: &ServiceSpec) -> Outcome {
         c"the time-out of persistence must be 1 to 2678400 seconds, which are 31 days",
     )?;
     demand(
+        spec.engine.is_none() || spec.is_persistent(),
+        EINVAL,
+        c"a persistence engine is for persistent services: give a time-out, -p, too",
+    )?;
+    demand(
         spec.flags & svc_flags::ONEPACKET == 0 || id.is_marked() || !proto::has_states(id.proto),
         EINVAL,
         c"one-packet scheduling is for UDP, or for services by firewall mark",

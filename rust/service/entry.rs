@@ -57,6 +57,8 @@ pub(crate) struct Member {
     pub(crate) dest: Arc<Dest>,
     /// No other of the service ever has the same.
     serial: u64,
+    /// A later one than those that became servers of their method before, of whichever service.
+    pub(super) since: u64,
     /// One for each local address of the service, in their order; none without FULLNAT.
     ports: KVVec<Use>,
     /// The counters at their last zeroing.
@@ -76,6 +78,7 @@ impl Member {
         Self {
             dest,
             serial: 0,
+            since: 0,
             ports: KVVec::new(),
             zero,
             joined,
@@ -194,36 +197,41 @@ impl Entry {
     }
 
     /// Takes samples of its counters, of the destinations from serial number `first` on, as far
-    /// as `sampling` goes. Says where to go on, if that is not all.
-    pub(super) fn sample(&mut self, first: u64, sampling: &mut Sampling) -> Option<u64> {
+    /// as `sampling` goes. Says where to go on, if that is not all, or what came since the last.
+    pub(super) fn sample(&mut self, first: u64, sampling: &mut Sampling) -> Result<Counts, u64> {
         let first = self.members.partition_point(|m| m.serial < first);
         for member in self.members.iter_mut().skip(first) {
             if sampling.is_over() {
-                return Some(member.serial);
+                return Err(member.serial);
             }
             let counts = read(&member.dest.stats);
             let came = sampling.dest(&mut member.meter, counts);
             self.sum.add(came);
         }
-        sampling.service(&mut self.sum);
-        None
+        Ok(sampling.sum(&mut self.sum))
+    }
+
+    /// What came since the last sample, which it forgets.
+    pub(super) fn take_came(&mut self) -> Counts {
+        self.sum.take()
     }
 
     /// All that its destinations counted for it, present and past.
-    fn total(&self) -> Counts {
+    pub(super) fn total(&self) -> Counts {
         self.members.iter().fold(self.retired, |sum, member| {
             plus(sum, minus(read(&member.dest.stats), member.joined))
         })
     }
 
-    /// Lets all counters start at zero.
-    pub(super) fn zero(&mut self) {
+    /// Lets all counters start at zero; returns what came since the last sample.
+    pub(super) fn zero(&mut self) -> Counts {
         self.zero = self.total();
-        self.sum = Sum::default();
         for member in self.members.iter_mut() {
             member.zero = read(&member.dest.stats);
+            self.sum.add(member.meter.since(member.zero));
             member.meter = Meter::new(member.zero, Rates::default());
         }
+        core::mem::take(&mut self.sum).take()
     }
 
     /// Where a destination stands, counted from the oldest.
@@ -301,6 +309,21 @@ impl Entry {
         };
         release(pool.sets, &unused);
         published
+    }
+
+    /// Notes that a destination has its method from now on, if that is another than `method`.
+    pub(super) fn renew(&mut self, id: &DestId, method: Option<u8>, now: u64) {
+        let index = self.position(id);
+        let member = index.and_then(|index| self.members.get_mut(index));
+        if let Some(member) = member.filter(|m| Some(m.dest.method()) != method) {
+            member.since = now;
+        }
+    }
+
+    /// The method of a destination.
+    pub(super) fn method(&self, id: &DestId) -> Option<u8> {
+        let member = self.members.get(self.position(id)?)?;
+        Some(member.dest.method())
     }
 
     /// Puts `spec` and `ports` in place of a member's, which are returned.

@@ -48,9 +48,6 @@ impl Services {
     /// `on`: rates are wanted. `idle`: there are no connections. `pause`: how long the worker
     /// waits at most while there are some. Waits for no request, but may sleep.
     pub(crate) fn estimate(&self, on: bool, idle: bool, pause: Jiffies) -> Wanted {
-        if self.len() == 0 {
-            return None;
-        }
         let mut taken = 0;
         loop {
             let Some(mut rules) = self.rules.try_lock() else {
@@ -101,12 +98,16 @@ impl Rules {
             let serial = found.map_or(0, |cursor| *cursor.current().0);
             let Some(entry) = self.entries.get_mut(&serial) else {
                 round.next = None;
+                self.totals.sample(&mut sampling);
                 break;
             };
             let dest = if serial == first { dest } else { 0 };
             round.next = Some(match entry.sample(dest, &mut sampling) {
-                Some(dest) => (serial, dest),
-                None => (serial.wrapping_add(1), 0),
+                Err(dest) => (serial, dest),
+                Ok(came) => {
+                    self.totals.add(came);
+                    (serial.wrapping_add(1), 0)
+                }
             });
             // Its datagrams are counted without a connection.
             round.idle &= !entry.spec.is_one_packet();

@@ -24,10 +24,10 @@ impl Meter {
     }
 }
 
-/// A service's rates, and what its destinations counted since the last sample.
+/// Rates of a service, or of all, and what its parts counted since the last sample.
 ///
-/// It is summed up destination by destination, so that those that come and go meanwhile count
-/// as long as they were there.
+/// It is summed up part by part, so that those that come and go meanwhile count as long as they
+/// were there.
 #[derive(Default)]
 pub(super) struct Sum {
     pub(super) rates: Rates,
@@ -35,9 +35,14 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    /// A destination has counted so much.
+    /// A part has counted so much.
     pub(super) fn add(&mut self, came: Counts) {
         self.came = plus(self.came, came);
+    }
+
+    /// What came since the last sample, which it forgets.
+    pub(super) fn take(&mut self) -> Counts {
+        core::mem::take(&mut self.came)
     }
 }
 
@@ -73,10 +78,11 @@ impl Sampling {
         came
     }
 
-    /// Samples a service, of which all destinations have been.
-    pub(super) fn service(&mut self, sum: &mut Sum) {
-        let came = core::mem::take(&mut sum.came);
+    /// Samples a sum, of which all parts have been; returns what came.
+    pub(super) fn sum(&mut self, sum: &mut Sum) -> Counts {
+        let came = sum.take();
         self.take(&mut sum.rates, came);
+        came
     }
 
     fn take(&mut self, rates: &mut Rates, came: Counts) {

@@ -20,6 +20,7 @@ mod scheduler;
 mod servers;
 mod spec;
 mod table;
+mod totals;
 mod trash;
 mod tree;
 
@@ -37,6 +38,7 @@ use self::ports::PortSets;
 use self::refusal::demand;
 use self::servers::Servers;
 use self::table::{Place, Table};
+use self::totals::Totals;
 use self::trash::Trash;
 use crate::sched::Kind;
 use crate::sys::net::Net;
@@ -84,6 +86,8 @@ pub(crate) struct Services {
     marks: [AtomicU32; 2],
     /// How many are for all ports.
     wildcards: AtomicU32,
+    /// How many have an engine that lets real servers call.
+    engines: [AtomicU32; 2],
     /// For connections that may go past all destinations, once that is set.
     bypass: Once<Bypass>,
     servers: Servers,
@@ -96,6 +100,8 @@ pub(crate) struct Rules {
     /// By serial number, that is, oldest first.
     entries: RBTree<u64, Entry>,
     last_serial: u64,
+    /// How often destinations were added or changed.
+    turns: u64,
     /// Changes when a service comes, goes, or is edited.
     pub(crate) generation: u32,
     dest_trash: Trash,
@@ -104,6 +110,7 @@ pub(crate) struct Rules {
     caches: usize,
     swept: Jiffies,
     round: Round,
+    totals: Totals,
 }
 
 impl Services {
@@ -114,6 +121,7 @@ impl Services {
             number: Default::default(),
             marks: Default::default(),
             wildcards: AtomicU32::new(0),
+            engines: Default::default(),
             bypass: Once::empty(),
             servers: Servers::new(),
             rules <- new_mutex!(Rules::new(), "rlvs::services"),
@@ -205,6 +213,7 @@ impl Services {
         rules.count_caches(None, Some(spec.kind));
         rules.changed();
         self.count(&id, |number| number.wrapping_add(1));
+        self.count_engine(id.addr.is_ipv6(), None, spec.engine);
         Ok(())
     }
 
@@ -236,11 +245,12 @@ impl Services {
     ) -> Outcome {
         let mut rules = self.rules.lock();
         let entry = self.entry_mut(&mut rules, id)?;
-        let before = entry.spec.kind;
+        let before = entry.spec;
         let spec = spec(&entry.spec);
         check::service(id, &spec)?;
         entry.set_spec(spec)?;
-        rules.count_caches(Some(before), Some(spec.kind));
+        rules.count_caches(Some(before.kind), Some(spec.kind));
+        self.count_engine(id.addr.is_ipv6(), before.engine, spec.engine);
         rules.changed();
         Ok(())
     }
@@ -252,6 +262,7 @@ impl Services {
         self.table.remove(&service)?;
         self.count(id, |number| number.wrapping_sub(1));
         if let Some(mut entry) = rules.entries.remove(&service.serial) {
+            self.count_engine(id.addr.is_ipv6(), entry.spec.engine, None);
             rules.trash_dests(&mut entry);
         }
         rules.changed();
@@ -263,6 +274,7 @@ impl Services {
         let mut rules = self.rules.lock();
         self.table.clear();
         let numbers = Iterator::chain(self.number.iter(), &self.marks);
+        let numbers = Iterator::chain(numbers, &self.engines);
         for number in Iterator::chain(numbers, [&self.wildcards]) {
             number.store(0, Ordering::Relaxed);
         }
@@ -274,12 +286,21 @@ impl Services {
         rules.changed();
     }
 
-    /// Lets the counters of one service, or of all, start at zero.
+    /// Lets the counters of one service, or of all, start at zero. Only these start the totals at zero, as in IPVS.
     pub(crate) fn zero(&self, id: Option<&ServiceId>) -> Outcome {
         let mut rules = self.rules.lock();
         match id {
-            Some(id) => self.entry_mut(&mut rules, id)?.zero(),
-            None => rules.entries.values_mut().for_each(Entry::zero),
+            Some(id) => {
+                let came = self.entry_mut(&mut rules, id)?.zero();
+                rules.totals.add(came);
+            }
+            None => {
+                rules
+                    .entries
+                    .values_mut()
+                    .for_each(|entry| _ = entry.zero());
+                rules.zero_totals();
+            }
         }
         Ok(())
     }
@@ -312,8 +333,10 @@ impl Services {
         check::dest_addr(id.addr, kind, spec)?;
         let serial = self.serial(service)?;
         let member = rules.take_dest(ns.account(), service, serial, id)?;
+        let now = rules.turn();
         let (entry, pool) = self.parts(&mut rules, ns, service)?;
         entry.add(member, spec, pool)?;
+        entry.renew(&id, None, now);
         rules.dest_trash.remove(*service, id);
         // It may have come back with its rates.
         rules.round.look();
@@ -329,10 +352,14 @@ impl Services {
         spec: &DestSpec,
     ) -> Outcome {
         let mut rules = self.rules.lock();
+        let now = rules.turn();
         let (entry, pool) = self.parts(&mut rules, ns, service)?;
         demand(entry.has(id), NO_DEST.error, NO_DEST.text)?;
         check::dest(service, id, spec)?;
-        entry.edit(id, spec, pool)
+        let before = entry.method(id);
+        entry.edit(id, spec, pool)?;
+        entry.renew(id, before, now);
+        Ok(())
     }
 
     /// Removes a destination. Its connections stay, and come back to life with it.
@@ -446,18 +473,26 @@ impl Rules {
         Self {
             entries: RBTree::new(),
             last_serial: 0,
+            turns: 0,
             generation: 1,
             dest_trash: Trash::new(),
             sets: PortSets::new(),
             caches: 0,
             swept: Jiffies::now(),
             round: Round::new(),
+            totals: Totals::default(),
         }
     }
 
     fn changed(&mut self) {
         self.generation = self.generation.wrapping_add(1).max(1);
         self.round.look();
+    }
+
+    /// A number that is larger with each change of a destination.
+    fn turn(&mut self) -> u64 {
+        self.turns = self.turns.wrapping_add(1);
+        self.turns
     }
 
     /// The service with this serial number, unless it is gone.
@@ -525,11 +560,12 @@ impl Rules {
         Ok(Member::new(dest, None))
     }
 
-    /// Takes the destinations of a service that goes into the trash.
+    /// Takes the destinations of a service that goes into the trash, and what they counted to the totals.
     fn trash_dests(&mut self, entry: &mut Entry) {
         let (id, serial) = (entry.service.id, entry.service.serial);
         self.count_caches(Some(entry.spec.kind), None);
         let trash = &mut self.dest_trash;
         entry.remove_all(&mut self.sets, |member| trash.put(id, serial, member));
+        self.totals.retire(entry);
     }
 }

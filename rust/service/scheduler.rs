@@ -88,7 +88,7 @@ impl Service {
     }
 
     /// Whether no datagram is to be remembered.
-    pub(super) fn is_one_packet(&self, rcu: &Rcu) -> bool {
+    pub(crate) fn is_one_packet(&self, rcu: &Rcu) -> bool {
         let scheduler = self.scheduler.get(rcu);
         scheduler.is_some_and(|scheduler| scheduler.one_packet)
     }

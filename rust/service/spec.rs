@@ -2,6 +2,7 @@
 
 //! What a user says of a service.
 
+use crate::engine::Engine;
 use crate::sched::persist::Persistence;
 use crate::sched::{Flags, Kind};
 use crate::wire::uapi::svc_flags;
@@ -16,6 +17,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) timeout: u32,
     /// The granularity of persistence, as it came.
     pub(crate) netmask: [u8; 4],
+    /// What tells the calls of a client apart, if it is persistent.
+    pub(crate) engine: Option<Engine>,
 }
 
 impl ServiceSpec {
@@ -40,6 +43,7 @@ impl ServiceSpec {
         self.is_persistent().then_some(Persistence {
             timeout: self.timeout,
             netmask: self.netmask,
+            engine: self.engine,
         })
     }
 }

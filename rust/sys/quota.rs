@@ -148,7 +148,7 @@ pub(crate) fn set(percent: u32) -> Result {
     Ok(())
 }
 
-/// Flows: of 64 or 128 bytes, and their entries.
+/// Flows: of 64 or 128 bytes, and their entries; what persistence engines have read counts as some more.
 pub(crate) static FLOWS: Quota = Quota::new(15, 0);
 /// Services, and tables of flows: a service may have a scheduler's table of 16 kB.
 pub(crate) static SERVICES: Quota = Quota::new(22, 1);
@@ -239,12 +239,12 @@ impl Part {
         })
     }
 
-    /// Counts one that is made.
+    /// Counts `number` that are made.
     #[inline(always)]
-    pub(crate) fn add(&self) {
+    pub(crate) fn add(&self, number: usize) {
         if let Some((quota, user)) = &self.of {
-            quota.taken.fetch_add(1, Ordering::Relaxed);
-            user.held(quota).fetch_add(1, Ordering::Relaxed);
+            quota.taken.fetch_add(number, Ordering::Relaxed);
+            user.held(quota).fetch_add(number, Ordering::Relaxed);
         }
     }
 

@@ -29,6 +29,8 @@ pub const FLAGS_LEN: usize = 8;
 pub const SCHED_NAME_MAX: usize = 15;
 /// Longest name of a persistence engine in bytes, without the closing NUL.
 pub const PE_NAME_MAX: usize = 16;
+/// Longest data that a persistence engine takes out of a packet, in bytes.
+pub const PE_DATA_MAX: usize = 255;
 /// Longest name of a network interface in bytes, without the closing NUL.
 pub const IFNAME_MAX: usize = 15;
 
@@ -81,6 +83,10 @@ pub mod cmd {
     pub const NEW_CONN: u8 = 68;
     /// Makes every connection pass the host's rules again before it goes early.
     pub const RECHECK: u8 = 69;
+    /// What all services have counted together, those that are gone too; answered by [`NEW_TOTALS`].
+    pub const GET_TOTALS: u8 = 70;
+    /// Only as the answer to [`GET_TOTALS`].
+    pub const NEW_TOTALS: u8 = 71;
 }
 
 /// Attributes at the top of a message.
@@ -102,6 +108,10 @@ pub mod attr {
     pub const LADDR: u16 = 64;
     /// Nest of [`super::conn`].
     pub const CONN: u16 = 65;
+    /// Nest of [`super::stats`], 32-bit where IPVS has them: the totals.
+    pub const STATS: u16 = 66;
+    /// Nest of [`super::stats`], all u64: the totals.
+    pub const STATS64: u16 = 67;
 }
 
 /// Attributes of a service. It is named by AF and either FWMARK or PROTOCOL, ADDR and PORT.
@@ -382,6 +392,10 @@ pub mod conn {
     pub const FWD_METHOD: u16 = 14;
     /// u32, [`super::conn_flags`].
     pub const FLAGS: u16 = 15;
+    /// String, templates of services with a persistence engine only: its name.
+    pub const PE_NAME: u16 = 16;
+    /// Up to [`super::PE_DATA_MAX`] bytes, what it took out of a packet.
+    pub const PE_DATA: u16 = 17;
 }
 
 /// What a connection is besides; numbers of IPVS's flags.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The balancer under test: rlvs with rlvsadm, or as an oracle the kernel's own IPVS with ipvsadm."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ from suite import Failed, equal, poll
 
 BUILD = "/src/build"
 HOST = "director"
+# What JSON calls the totals' counters, and their rates.
+TOTALS = (("conns", "inpkts", "outpkts", "inbytes", "outbytes"), ("cps", "inpps", "outpps", "inbps", "outbps"))
 
 
 class Counters:
@@ -144,6 +147,11 @@ class Rlvs(Backend):
         """How many connections there are."""
         return int(self.sysctl("conns"))
 
+    def totals(self):
+        """Counters of all services together, and rates."""
+        found = json.loads(self.run("-L", "--totals", "-j").stdout)
+        return [Counters([found[name] for name in names]) for names in TOTALS]
+
     def loaded(self):
         """True while the module is loaded."""
         return os.path.exists("/sys/module/rlvs")
@@ -157,7 +165,7 @@ class Ipvs(Backend):
     sysctls = "net/ipv4/vs"
     features = frozenset({"ipvs"})
     modules = [f"ip_vs_{name}" for name in (
-        "rr", "wrr", "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "twos", "lblc", "lblcr")]
+        "rr", "wrr", "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "twos", "lblc", "lblcr", "pe_sip")]
 
     def load(self):
         """Load the module and the schedulers that cases use."""
@@ -170,6 +178,12 @@ class Ipvs(Backend):
 
     def early(self, on):
         """There is none."""
+
+    def totals(self):
+        """Counters of all services together, and rates."""
+        with self.lab.inside(HOST), open("/proc/thread-self/net/ip_vs_stats", encoding="ascii") as file:
+            lines = file.read().splitlines()
+        return [Counters([int(word, 16) for word in lines[number].split()]) for number in (2, 5)]
 
     def live(self):
         """How many connections there are."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The two balancers: rules into them, and what they show."""
 
+import json
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ PASSED = 1 << 25
 
 # The texts that both tools print, compared when a scenario ends. The order of the connections' table is nobody's business.
 TEXTS = (("-L", "-n"), ("-L", "-n", "--stats", "--exact"), ("-L", "-n", "--thresholds"), ("-L", "-n", "--persistent-conn"),
-         ("-L", "-n", "-c"), ("-S", "-n"), ("-L", "--timeout"))
+         ("-L", "-n", "-c"), ("-L", "-n", "-c", "--persistent-conn"), ("-S", "-n"), ("-L", "--timeout"))
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,12 @@ class Balancer:
         return done.stderr.strip() or f"status {done.returncode}" if done.returncode else None
 
     def texts(self):
-        """{words: text} of all listings."""
-        return {words: self.run(*words).stdout for words in TEXTS}
+        """{words: text} of all listings, and of the totals."""
+        return {words: self.run(*words).stdout for words in TEXTS} | {("totals",): self.totals()}
+
+    def totals(self):
+        """What all services have counted, for which ipvsadm has no listing: five numbers."""
+        raise NotImplementedError
 
     def ask(self, command, payload=b"", flags=DUMP):
         """The messages that answer a request."""
@@ -108,6 +113,11 @@ class Ipvs(Balancer):
         with self.director.inside(), open("/proc/thread-self/net/ip_vs_conn", encoding="ascii") as file:
             return sorted((proc_conn(line.split()) for line in list(file)[1:]), key=str)
 
+    def totals(self):
+        """The third line of the file, in hexadecimal numbers."""
+        with self.director.inside(), open("/proc/thread-self/net/ip_vs_stats", encoding="ascii") as file:
+            return " ".join(str(int(word, 16)) for word in list(file)[2].split())
+
     def ways(self):
         """It has but one."""
         return {}
@@ -124,6 +134,11 @@ class Rlvs(Balancer):
     def conns(self):
         """The table of connections."""
         return sorted((netlink_conn(netlink.parse(message[CONN])) for message in self.ask(netlink.GET_CONN)), key=str)
+
+    def totals(self):
+        """The same of the tool."""
+        found = json.loads(self.run("-L", "--totals", "-j").stdout)
+        return " ".join(str(found[name]) for name in ("conns", "inpkts", "outpkts", "inbytes", "outbytes"))
 
     def ways(self):
         """{way: packets of known connections}: early, or the reason for the ordinary way."""

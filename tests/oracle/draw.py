@@ -115,12 +115,24 @@ class Draw:
             # See open/: tunnels of packets that came in fragments.
             for step in steps:
                 step.size = min(getattr(step, "size", 0), 1432) if isinstance(step, Packet) else 0
-        return [self.oddly(flow, copy.deepcopy(step)) for step in steps]
+        return [self.oddly(flow, self.said(flow, copy.deepcopy(step))) for step in steps]
 
     def uses(self, flow, *methods):
         """Whether the flow's service has destinations of some methods."""
         return any(dest.words["method"] in methods for service in self.services for dest in service.dests + service.gone
                    if (service.address, service.port) == flow.service)
+
+    def said(self, flow, step):
+        """The step, with a message where the flow's service has an engine that reads them."""
+        read = any("--pe" in service.words for service in self.services
+                   if (service.address, service.port, service.proto) == (*flow.service, flow.proto))
+        if read and isinstance(step, Packet) and not step.again:
+            for option in (options.CALL, options.HEAD)[:2 if flow.proto == "udp" else 0]:
+                value = self.dice.option(option, flow)
+                if value is None:
+                    break
+                step.odd[option.name] = value
+        return step
 
     def opened(self, flow):
         """A handshake."""

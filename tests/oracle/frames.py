@@ -17,6 +17,7 @@ What may be odd about a packet, as NAME=VALUE:
     src=A, dst=A, port=N       another source or destination than the flow's; another source port
     dev=front | back           comes in by this interface
     via=router                 sent by the router's hardware address
+    call=NAME head=KIND        a SIP message of a call, UDP; how its Call-ID is written: one of HEADS
 
 An error has: from=A or router (who says it), quote=N (bytes of the packet that it quotes), mtu=N, bad=csum | quoted, ttl=N.
 """
@@ -35,6 +36,11 @@ IP_OPTIONS = {
     "nop": bytes([NOP] * 4), "rr": bytes([RECORD_ROUTE, 7, 4, 0, 0, 0, 0, 0]), "ts": bytes([TIMESTAMP, 8, 5, 0, 0, 0, 0, 0]),
     "ra": bytes([ROUTER_ALERT, 4, 0, 0]),
 }
+# The line of a SIP message that names its call.
+HEADS = {"long": "Call-ID: {}\r\n", "compact": "i:{}\r\n", "folded": "Call-ID:\r\n {}\r\n", "odd": "cAlL-iD\t : {}\n",
+         "none": "X: {}\r\n", "empty": "Call-ID: \r\n", "void": "Call-ID: ;{}\r\n", "twice": "i: a\r\ni: {}\r\n",
+         "late": "i:;\r\ni:;\r\nTo: {}\r\ni: {}\r\n", "blank": "\nCall-ID: {}\n", "comma": "Call-ID: {}, b\r\n",
+         "cut": "Call-ID: {}", "latin": "Call-ID: \u00e9{}\u00f7\r\n", "host": "Call-ID: {}@\r\n", "other": "i= {}\r\ni: {}\r\n"}
 HOP, ROUTE, DST = 0, 43, 60
 EXTENSIONS = {"hop": (HOP, bytes([1, 4, 0, 0, 0, 0])), "dst": (DST, bytes([1, 4, 0, 0, 0, 0])),
               "route": (ROUTE, bytes([0, 0, 0, 0, 0, 0]))}
@@ -86,6 +92,13 @@ def payload(size, number):
     return (b"%06d." % (number % 1000000) * (size // 7 + 1))[:size]
 
 
+def message(odd, size, number):
+    """A SIP message: a first line, as many bytes as the packet has, and the line that names the call."""
+    call = odd["call"] + "@example.net"
+    lines = b"INVITE sip:a SIP/2.0\r\nSubject: " + payload(size, number) + b"\r\n"
+    return lines + HEADS[odd.get("head", "long")].replace("{}", call).encode("latin-1")
+
+
 def build(ends, packet, number):
     """The frames of a packet, as [(interface, frame)]."""
     side, odd = packet.side, packet.odd
@@ -105,6 +118,8 @@ def build(ends, packet, number):
 def segment(ends, packet, number, addresses):
     """The IP packet, sound but for its fields."""
     odd, body = packet.odd, payload(packet.size, number)
+    if "call" in odd:
+        body = message(odd, packet.size, number)
     fields = {"ttl": int(odd.get("ttl", 64)), "tos": int(odd.get("tos", 0)), "ident": int(odd.get("id", 0x4000 + number)),
               "df": odd.get("df", "1") == "1" and "frag" not in odd}
     if ends.flow.proto == "udp":

@@ -66,6 +66,7 @@ SERVICE = (
     Option("persistent", 0.2, ("1", "30", "100", "300", "2678400"), "-p"),
     Option("mask", 0.4, ("255.255.255.0", "255.255.0.0"), "-M", both(is_persistent, family_is(4))),
     Option("prefix", 0.4, ("64", "126"), "-M", both(is_persistent, family_is(6))),
+    Option("engine", 0.6, ("sip",), "--pe", both(is_persistent, udp)),
 )
 
 # Of a destination: words for -a and -e. The method has no word of its own in front.
@@ -98,6 +99,10 @@ PACKET = (
     Option("mac", 0.01, ("other", "all")),
     Option("seq", 0.03, ("1", "-1", "1000000")),
 )
+# Of most packets of some UDP flows: SIP messages.
+CALL = Option("call", 0.85, ("one", "two", "three"))
+HEAD = Option("head", 0.3, ("long", "compact", "folded", "odd", "none", "empty", "void", "twice", "late", "blank", "comma", "cut",
+                            "latin", "host", "other"))
 # Only of packets in fragments.
 PARTS = Option("parts", 0.5, ("reverse", "first", "last", "twice"))
 SIZE = Option("size", 1, ("0", "1", "7", "100", "512", "1300", "1432", "1460", "1472", "2000", "8000"))
@@ -139,7 +144,7 @@ SETTING = Option("set", 1, ("early 0", "early 1", "mtu 1400", "mtu 1280", "mtu 1
 EARLY = Option("early", 1, ("on", "off", "switched"))
 
 # What every run must have drawn.
-DRAWN = (*SERVICE, *DESTINATION, PLACE, *PACKET, PARTS, SIZE, *ERROR.values(), *ERROR_ODD, WAIT, *LIFE.values(), EDIT, SETTING, EARLY)
+DRAWN = (*SERVICE, *DESTINATION, PLACE, *PACKET, CALL, HEAD, PARTS, SIZE, *ERROR.values(), *ERROR_ODD, WAIT, *LIFE.values(), EDIT, SETTING, EARLY)
 # What every run must have seen: states of connections, and packets by the way that they took in rlvs.
 SEEN = (*(f"state TCP {name}" for name in ("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT", "CLOSE", "CLOSE_WAIT")),
         "state UDP UDP", *(f"way {name}" for name in ("early", "syn", "unmarked", "path", "size", "ttl", "form")))

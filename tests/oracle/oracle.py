@@ -104,7 +104,7 @@ def prepare(module, kernel):
     """Both balancers into the kernel, both tools into memory; the player's own ends keep silent."""
     for source, target in TOOLS.items():
         shutil.copy(source, target)
-    names = ("ip_vs", *(f"ip_vs_{name}" for name in SCHEDULERS))
+    names = ("ip_vs", *(f"ip_vs_{name}" for name in SCHEDULERS), "ip_vs_pe_sip")
     if kernel == "stock":
         subprocess.run(["modprobe", "-a", *names], check=True)
     for file in [] if kernel == "stock" else [f"/uml/{kernel}/net/netfilter/ipvs/{name}.ko" for name in names]:

@@ -27,6 +27,8 @@ REFUSED = {
     "zero_dest": (f"-a -t {V4} -r 0.0.0.0:80 -m", "unicast"),
     "multicast_dest_v6": (f"-a -u {V6} -r [ff02::1]:53 -m", "unicast"),
     "unknown_scheduler": ("-A -t 10.0.2.100:81 -s nosuch", "scheduler"),
+    "unknown_engine": ("-A -u 10.0.2.100:81 -s rr -p 60 --pe nosuch", "engine"),
+    "unknown_engine_edit": (f"-E -u {V6} -s rr -p 60 --pe nosuch", "engine"),
     "unknown_scheduler_edit": (f"-E -t {V4} -s nosuch", "scheduler"),
     "thresholds": (f"-a -t {V4} -r 10.0.3.12:80 -m -x 3 -y 5", "threshold range"),
 }
@@ -78,7 +80,8 @@ USAGE = {
     "mask_text": "-A -t 10.0.2.100:81 -s rr -p 300 -M 255.255.255.256",
     "prefix_0": "-A -u [fd00:2::100]:54 -s rr -p 300 -M 0",
     "prefix_129": "-A -u [fd00:2::100]:54 -s rr -p 300 -M 129",
-    "engine": "-A -u 10.0.2.100:81 -s rr -p 300 --pe sip",
+    "engine_alone": "-A -u 10.0.2.100:81 -s rr --pe sip",
+    "engine_without_service": "-d -u 10.0.2.100:81 -r 10.0.3.11 --pe sip",
     "fwmark_zero": "-A -f 0 -s rr",
     "fwmark_large": "-A -f 4294967296 -s rr",
     "fwmark_text": "-A -f mark -s rr",

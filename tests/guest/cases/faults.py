@@ -14,6 +14,7 @@ import wire
 from capture import Unfinished
 from cases.icmp import ERRORS, errors
 from cases.owners import info
+from cases.sip import Calls, message
 from faulty import METHODS, Faults
 from flow import Ends
 from ipsec import Policies
@@ -121,6 +122,8 @@ def kinds(family):
         yield nl.NEW_DEST, one + nl.dest(server(family, number), 80, FULLNAT)
     for method in (FULLNAT, MASQ):
         yield nl.SET_DEST, one + nl.dest(server(family, 1), 80, method, weight=3)
+    # With an engine there is a list of servers.
+    yield nl.SET_SERVICE, nl.service(vip, 80, _7=nl.u32(1) + nl.u32(1), _8=nl.u32(60), _11=b"sip\0")
     for sched in (b"mh\0", b"lblc\0", b"sh\0", b"lblcr\0", b"wrr\0", b"lc\0"):
         yield nl.SET_SERVICE, nl.service(vip, 80, sched=sched)
     yield nl.NEW_LADDR, one + nl.laddr(local(family, 3))
@@ -317,6 +320,31 @@ def persistent(t, family):
     faults, walk = Faults(t), Walk(t, "nat", family)
     t.backend.restore("-E" + t.service(family, "udp", walk.ends.vport, "-s rr -p 300")[2:])
     faults.each(walk.first)
+
+
+@case("faults.calls.{how}.{family}", needs=NEEDS, how=("known", "one_packet"), family=FAMILIES)
+def calls(t, how, family):
+    """Messages of new calls, from clients and from servers: one is lost at most, or goes out as it is, and the next is served."""
+    faults, numbers = Faults(t), iter(range(1000))
+    some = Calls(t, family, "-p 300 --pe sip" + (" -o" if how == "one_packet" else ""))
+    some.ready()
+
+    def inward(text, number, bound):
+        some.up.send(some.packet(text, 4000 + number))
+        return poll(lambda: text in [payload for _, payload in some.arrived()], bound)
+
+    def outward(text, number, bound):
+        some.down.send(some.outward(text, number % 2, 4000 + number, client=2))
+        return poll(lambda: (some.vip, some.vport) in [source[:2] for source in some.returned(text)], bound)
+
+    def act(failing):
+        number = next(numbers)
+        for name, send in (("request", inward), ("call", outward)):
+            text = message(f"{name}{number}@{some.vport}")
+            if not send(text, number, NOTHING if failing else 60):
+                check(failing, f"the {name} did not arrive")
+                check(send(text, number, 60), f"the {name} does not arrive")
+    faults.each(lambda: contextlib.nullcontext(act))
 
 
 @case("faults.fragments", needs=NEEDS)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The names of templates, against the rules of IPVS written down one by one.
 
+use crate::engine::{Engine, DATA_MAX};
 use crate::proto;
-use crate::sched::persist::{among_connections, First, Name, Persistence};
+use crate::sched::persist::{among_connections, First, Name, Persistence, Said, Sought};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -28,6 +29,7 @@ fn rule(bits: u32, v6: bool) -> Persistence {
     Persistence {
         timeout: 300,
         netmask,
+        engine: None,
     }
 }
 
@@ -52,7 +54,68 @@ fn bits(addr: IpAddr) -> Vec<bool> {
     bits.collect()
 }
 
+/// A key like any other.
+const KEY: [u64; 6] = [
+    0x243f_6a88_85a3_08d3,
+    0x1319_8a2e_0370_7344,
+    0xa409_3822_299f_31d0,
+    0x082e_fa98_ec4e_6c89,
+    0x4528_21e6_38d0_1377,
+    0xbe54_66cf_34e9_0c6c,
+];
+
+fn digest(name: Name, data: &[u8]) -> Name {
+    let engine = Engine::Sip;
+    let said = Some(Said { engine, data });
+    Sought { name, said }.digest(&KEY)
+}
+
+fn data() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 1..=DATA_MAX)
+}
+
 proptest! {
+    #[test]
+    fn calls_are_told_apart_by_every_byte_and_by_all_of_the_name(
+        [client, other, vip] in addrs(),
+        data in data(),
+        at in any::<prop::sample::Index>(),
+        change in 1..=u8::MAX,
+        port in port(),
+    ) {
+        prop_assume!(client != other);
+        let name = rule(32, client.is_ipv6()).name(0, port, &first(client, vip, port));
+        let name = Name { client, ..name };
+        let mine = digest(name, &data);
+        prop_assert_eq!(mine, digest(name, &data));
+        prop_assert_eq!(mine.client.is_ipv6(), client.is_ipv6());
+        let mut changed = data.clone();
+        changed[at.index(data.len())] ^= change;
+        let longer = [&data[..], &[0]].concat();
+        for data in [&changed[..], &longer, &data[1..]] {
+            prop_assert_ne!(mine, digest(name, data));
+        }
+        for name in [
+            Name { client: other, ..name },
+            Name { addr: other, ..name },
+            Name { port: name.port ^ 1, ..name },
+            Name { proto: name.proto ^ 1, ..name },
+        ] {
+            prop_assert_ne!(mine, digest(name, &data));
+        }
+    }
+
+    #[test]
+    fn outward_a_name_is_what_it_is_inward(
+        [client, _, vip] in addrs(),
+        length in 1..=32_u32,
+        port in 22_u16..,
+    ) {
+        let rule = rule(length, client.is_ipv6());
+        let inward = rule.name(0, port, &first(client, vip, port));
+        prop_assert_eq!(rule.name_outward(proto::TCP, client, vip, port), inward);
+    }
+
     #[test]
     fn clients_share_a_template_if_the_mask_does_not_tell_them_apart(
         [one, mut other, vip] in addrs(),
