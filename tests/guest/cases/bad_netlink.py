@@ -203,7 +203,7 @@ def unknown(t):
     reply = socket.ask(nl.NEW_SERVICE, odd + nl.nest(nl.SERVICE, NEW[4:], odd) + nl.nest(300, odd))
     equal((reply.error, reply.text), (0, ""), "answer to a message with unknown attributes")
     check("10.0.2.100:900" in t.backend.save(), "the service was not added")
-    for command in (0, 18, 63, 70, 255):
+    for command in (0, 18, 63, 72, 255):
         check(socket.ask(command, NEW).error, f"command {command} was accepted")
 
 
