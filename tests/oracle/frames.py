@@ -41,6 +41,8 @@ HEADS = {"long": "Call-ID: {}\r\n", "compact": "i:{}\r\n", "folded": "Call-ID:\r
          "none": "X: {}\r\n", "empty": "Call-ID: \r\n", "void": "Call-ID: ;{}\r\n", "twice": "i: a\r\ni: {}\r\n",
          "late": "i:;\r\ni:;\r\nTo: {}\r\ni: {}\r\n", "blank": "\nCall-ID: {}\n", "comma": "Call-ID: {}, b\r\n",
          "cut": "Call-ID: {}", "latin": "Call-ID: \u00e9{}\u00f7\r\n", "host": "Call-ID: {}@\r\n", "other": "i= {}\r\ni: {}\r\n"}
+# Bytes of a message without what fills it up, at most.
+LINES = 100
 HOP, ROUTE, DST = 0, 43, 60
 EXTENSIONS = {"hop": (HOP, bytes([1, 4, 0, 0, 0, 0])), "dst": (DST, bytes([1, 4, 0, 0, 0, 0])),
               "route": (ROUTE, bytes([0, 0, 0, 0, 0, 0]))}
@@ -93,9 +95,9 @@ def payload(size, number):
 
 
 def message(odd, size, number):
-    """A SIP message: a first line, as many bytes as the packet has, and the line that names the call."""
+    """A SIP message: a first line, one that fills it up, no larger than it would be without, and the line that names the call."""
     call = odd["call"] + "@example.net"
-    lines = b"INVITE sip:a SIP/2.0\r\nSubject: " + payload(size, number) + b"\r\n"
+    lines = b"INVITE sip:a SIP/2.0\r\nSubject: " + payload(max(size - LINES, 0), number) + b"\r\n"
     return lines + HEADS[odd.get("head", "long")].replace("{}", call).encode("latin-1")
 
 
