@@ -17,11 +17,6 @@ alone() {
 	lock_cache shared
 }
 
-# From here on others that only boot and test may run beside this; those that measure wait still.
-together() {
-	flock --shared 8
-}
-
 # Runs a command in the root, with the kernels in /uml.
 inside() {
 	# shellcheck disable=SC2016 # the inner shell expands it
@@ -39,27 +34,36 @@ kernel_key() {
 	key_of "$PROJECT"/uml/{compiler.sh,trace.c,kernel.{config,sh,"$1"}} <(tools)
 }
 
+# Whether kernel $1 is there as the project has it by now.
+is_fresh() {
+	[ "$(cat "$trees/$1.key" 2>/dev/null)" = "$(kernel_key "$1")" ]
+}
+
 # Builds kernel $1 unless it is there. The stamp is written last; an interrupted build starts over.
 have_kernel() {
 	local stamp=$trees/$1.key log=$CACHE/uml-$1.log
-	[ "$(cat "$stamp" 2>/dev/null)" != "$(kernel_key "$1")" ] || return 0
+	! is_fresh "$1" || return 0
 	echo "$ME: building the User-Mode Linux kernel '$1', once; the output is in $log"
 	rm -f "$stamp"
 	inside nice /src/uml/kernel.sh /uml "$1" >"$log" 2>&1 || die "the kernel did not build; see $log"
 	kernel_key "$1" > "$stamp"
 }
 
-# Has kernel $1, built if need be; from here on others that only boot and test may run beside this.
+# Has kernel $1, built if need be, one at a time. From here on others that only boot and test may run beside this; those that
+# measure wait still.
 ready() {
 	mkdir -p "$trees" "$ROOT/uml"
 	exec 8>"$CACHE/uml.lock"
 	flock --shared 8
 	lock_cache shared
-	if [ "$(cat "$trees/$1.key" 2>/dev/null)" != "$(kernel_key "$1")" ]; then
-		alone
-		have_kernel "$1"
-		together
-	fi
+	is_fresh "$1" && return
+	# What somebody may be running is replaced when nobody does.
+	[ ! -e "$trees/$1.key" ] || alone
+	exec 7>"$CACHE/uml-build.lock"
+	flock 7
+	have_kernel "$1"
+	exec 7>&-
+	flock --shared 8
 }
 
 # Builds the module in folder $2 of the project for kernel $1, into folder $3 of the project.

@@ -26,14 +26,22 @@ impl<A: Family> Hook for Forward<A> {
 
     fn run(director: &Director, packet: Packet<'_>) -> Verdict {
         let facts = packet.facts();
-        let idle = A::table(&director.flows).len() == 0
-            && !director.config.looks_at_strangers()
-            && !director.services.call_out(A::V6);
-        if facts.marked() || !facts.routed() || idle {
+        if facts.marked() || !facts.routed() || is_idle::<A>(director) {
             return packet.accept();
         }
         through::<A>(director, packet)
     }
+}
+
+/// Whether nothing that comes through means anything here.
+#[inline(always)]
+fn is_idle<A: Family>(director: &Director) -> bool {
+    // IPVS reassembles IPv4 fragments as long as there are services.
+    let reassembles = !A::V6 && !director.services.is_empty(false);
+    A::table(&director.flows).len() == 0
+        && !reassembles
+        && !director.config.looks_at_strangers()
+        && !director.services.call_out(A::V6)
 }
 
 fn through<A: Family>(director: &Director, mut packet: Packet<'_>) -> Verdict {

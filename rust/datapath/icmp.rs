@@ -13,6 +13,7 @@ use crate::packet::icmp::{Quote, TunnelQuote};
 use crate::packet::{ipv4, tunnel, Context, Parsed};
 use crate::service::Dest;
 use crate::sys::index::Side;
+use crate::sys::net::Net;
 use crate::sys::route::{addr_type, AddrType, Hints, Path, Query, Route};
 use crate::sys::skb::{Icmp, Packet, Verdict};
 use crate::wire::uapi::fwd;
@@ -166,6 +167,18 @@ fn quoted_flow<'a, B: Family>(
     tunnelled.then(|| (flow.request.dst.into(), &*flow.dest))
 }
 
+/// The MTU that the way to the real server has become: the host does not believe everything.
+fn learned(net: Net, quote: &TunnelQuote) -> u32 {
+    let query = Query {
+        to: quote.dst,
+        from: None,
+        hints: Hints::default(),
+        next_hop: false,
+    };
+    let path = Path::find(net, query).ok();
+    path.and_then(|path| path.mtu()).unwrap_or(quote.mtu)
+}
+
 /// Sends the client the error in the terms of its own packet, which `packet` is by now. False:
 /// it need not know.
 fn relay(packet: &mut Packet<'_>, quote: &TunnelQuote) -> bool {
@@ -176,7 +189,8 @@ fn relay(packet: &mut Packet<'_>, quote: &TunnelQuote) -> bool {
         (true, _, v6) => {
             // Nobody has to take less for true; the outer packet is cut then.
             let least = forward::least_mtu(v6);
-            let room = quote.mtu.saturating_sub(overhead).max(least);
+            let mtu = learned(packet.net(), quote);
+            let room = mtu.saturating_sub(overhead).max(least);
             packet.icmp(v6, Icmp::TooBig(room));
         }
         (false, false, false) => packet.icmp_raw(false, quote.kind, quote.code, quote.info),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import netlink
 from netlink import DUMP, Genl
+from network import write_setting
 from scenario import join
 
 CONN, LATE, STATS64 = 65, 81, 12
@@ -50,7 +51,8 @@ class Conn:
 class Balancer:
     """What both have."""
 
-    name = tool = family = None
+    # `settings`: where its settings are, below /proc/sys.
+    name = tool = family = settings = None
 
     def __init__(self, director):
         self.director = director
@@ -60,6 +62,16 @@ class Balancer:
         """Run the tool; the finished process."""
         with self.director.inside():
             return subprocess.run([self.tool, *words], input=text, capture_output=True, text=True, timeout=60)
+
+    def set(self, name, value):
+        """Change a setting."""
+        with self.director.inside():
+            write_setting(f"{self.settings}/{name}", value)
+
+    def get(self, name):
+        """A setting, as it reads by now."""
+        with self.director.inside(), open(f"/proc/sys/{self.settings}/{name}", encoding="ascii") as file:
+            return file.read().strip()
 
     def restore(self, lines):
         """Load lines by -R; what the tool said if it refused, or None."""
@@ -107,6 +119,7 @@ class Ipvs(Balancer):
     """The kernel's own."""
 
     name, tool, family = "ipvs", "/usr/sbin/ipvsadm", "IPVS"
+    settings = "net/ipv4/vs"
 
     def conns(self):
         """The table of connections."""
@@ -122,14 +135,12 @@ class Ipvs(Balancer):
         """It has but one."""
         return {}
 
-    def set(self, name, value):
-        """Change a setting that it has."""
-
 
 class Rlvs(Balancer):
     """Ours."""
 
     name, tool, family = "rlvs", "/run/rlvsadm", "RLVS"
+    settings = "net/rlvs"
 
     def conns(self):
         """The table of connections."""
@@ -152,11 +163,6 @@ class Rlvs(Balancer):
             conns, inside, outside = (number(stats[kind]) for kind in (1, 2, 3))
             late += conns - inside - outside
         return found | {"early": -late}
-
-    def set(self, name, value):
-        """Change a setting that it has."""
-        with self.director.inside(), open(f"/proc/sys/net/rlvs/{name}", "w", encoding="ascii") as file:
-            file.write(value)
 
 
 def number(data):

@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass, field
 
 import wire
-from network import DEVICES, OWN, VIPS
+from network import DEVICES, FOREIGN, OWN, VIPS
 
 ERRORS = {wire.ICMP, wire.ICMP6}
 # Hop-by-hop options, routing, destination options.
 EXTENSIONS = {0, 43, 60}
-OURS = {address for family in (4, 6) for address in OWN[family] + VIPS[family]}
+OURS = {address for family in (4, 6) for address in (*OWN[family], *VIPS[family], FOREIGN[family])}
 
 
 @dataclass
@@ -140,6 +140,14 @@ def normal(words, text):
         rows = [re.sub(r"\d+:\d\d", "MM:SS", line, count=1) for line in lines[2:]]
         text = "\n".join(lines[:2] + sorted(rows))
     return text
+
+
+def settings(names, ipvs, rlvs):
+    """The differences between the settings of both."""
+    for name in names:
+        left, right = ipvs.get(name), rlvs.get(name)
+        if left != right:
+            yield Difference("setting", name, left, right)
 
 
 def refusals(ipvs, rlvs):

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import options
-from edits import Edits, new_service
+from edits import PORTS, Edits, new_service
 from scenario import Edit, Error, Flow, Packet, Scenario, Set, Wait
 
 FLAG_SETS = ("S", "A", "PA", "FA", "RA", "R", "SA", "F", "FPU", "-", "SR", "SF", "SFRPAU", "P")
@@ -39,13 +39,13 @@ class Dice:
         if not option.when(about) or self.random.random() >= option.chance:
             return None
         value = self.random.choice(option.values)
-        self.tally[f"{option.name} {value}"] += 1
+        self.tally[f"{option.name} {value}".strip()] += 1
         return value
 
     def weighted(self, option, weights):
         """One of an option's values by weight."""
         value = self.random.choices(option.values, weights)[0]
-        self.tally[f"{option.name} {value}"] += 1
+        self.tally[f"{option.name} {value}".strip()] += 1
         return value
 
     def size(self):
@@ -72,8 +72,9 @@ class Draw:
         """Draw all of it."""
         rules = [line for service in self.services for line in service.lines()]
         lives = [self.life() for _ in range(self.dice.pick((1, 2, 2, 3, 3, 4, 5, 6)))]
+        marks = [(service.mark, (service.address, service.marked_port)) for service in self.services if service.mark]
         steps = self.events(self.merged(lives))
-        return Scenario(rules, self.flows, steps, [f"Drawn from seed {self.seed}."])
+        return Scenario(rules, self.flows, steps, [f"Drawn from seed {self.seed}."], marks)
 
     # --- flows ---------------------------------------------------------------
 
@@ -81,6 +82,10 @@ class Draw:
         """Draw who talks to whom: nearly always a service."""
         dice, service = self.dice, self.dice.pick(self.services)
         address, port, proto = service.address, service.port, service.proto
+        if not port or service.mark and not service.marked_port and dice.chance("other port of a mark", 0.3):
+            port = dice.pick(PORTS)
+        if service.mark and dice.chance("other protocol of a mark", 0.3):
+            proto = {"tcp": "udp", "udp": "tcp"}[proto]
         if dice.chance("flow for no service", 0.06):
             port += 1
         client = self.client(service.family)
@@ -111,21 +116,17 @@ class Draw:
         steps = getattr(self, f"{flow.proto}_{kind}")(flow)
         if self.uses(flow, "-g", "-i") and not self.dice.chance("answers of DR and TUN", options.PASSING):
             steps = [step for step in steps if getattr(step, "side", ">") == ">"]
-        if self.uses(flow, "-i"):
-            # See open/: tunnels of packets that came in fragments.
-            for step in steps:
-                step.size = min(getattr(step, "size", 0), 1432) if isinstance(step, Packet) else 0
         return [self.oddly(flow, self.said(flow, copy.deepcopy(step))) for step in steps]
 
     def uses(self, flow, *methods):
         """Whether the flow's service has destinations of some methods."""
         return any(dest.words["method"] in methods for service in self.services for dest in service.dests + service.gone
-                   if (service.address, service.port) == flow.service)
+                   if service.takes(*flow.service))
 
     def said(self, flow, step):
         """The step, with a message where the flow's service has an engine that reads them."""
         read = any("--pe" in service.words for service in self.services
-                   if (service.address, service.port, service.proto) == (*flow.service, flow.proto))
+                   if service.takes(*flow.service))
         if read and isinstance(step, Packet) and not step.again:
             for option in (options.CALL, options.HEAD)[:2 if flow.proto == "udp" else 0]:
                 value = self.dice.option(option, flow)
@@ -226,10 +227,6 @@ class Draw:
                 value = self.dice.option(option, flow)
                 if value is not None:
                     step.odd[option.name] = value
-        # See open/: fragments of answers, and through tunnels, and those that cut TCP's header.
-        tunnelled = self.uses(flow, "-i")
-        if "frag" in step.odd and (step.side == "<" or tunnelled or flow.family == 6 and step.odd["frag"] == "8"):
-            del step.odd["frag"]
         if "frag" in step.odd:
             parts = self.dice.option(options.PARTS, flow)
             if parts:
@@ -257,25 +254,25 @@ class Draw:
         waits, changes, errors = dice.pick((0, 0.05, 0.15)), dice.pick((0, 0, 0.1, 0.25)), dice.pick((0, 0, 0.1, 0.3))
         early = dice.option(options.EARLY, None)
         found = [Set("early", "0")] if early == "off" else []
+        found += [self.setting(early) for _ in range(dice.pick((0, 0, 0, 1, 2, 3)))]
+        settings = dice.pick((0.01, 0.01, 0.01, 0.1))
         for step in steps:
             found.append(step)
-            # See open/: errors about tunnelled packets.
-            plain = isinstance(step, Packet) and not self.uses(self.flows[step.flow], "-i")
-            if plain and dice.chance("error", errors):
+            if isinstance(step, Packet) and dice.chance("error", errors):
                 found.append(self.error(step))
             if dice.chance("edit", changes):
                 line = edits.draw()
                 found += [Edit(line)] if line else []
             if dice.chance("pause", waits):
                 found.append(Wait(int(dice.weighted(options.WAIT, options.WAITS))))
-            if dice.chance("setting", 0.15 if early == "switched" else 0.01):
+            if dice.chance("setting", 0.15 if early == "switched" else settings):
                 found.append(self.setting(early))
         return found + [Wait(int(dice.weighted(options.WAIT, options.WAITS)))] * dice.number(0, 1)
 
     def setting(self, early):
         """A setting: the early path's where it is switched, or another."""
         name, value = self.dice.option(options.SETTING, None).split()
-        if early == "switched":
+        if early == "switched" and name not in options.SHARED:
             return Set("early", self.dice.pick("01"))
         return Set(name, value)
 

@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 
 import options
-from network import OWN, VIPS, link_address
+from network import FOREIGN, OWN, VIPS, link_address
 from scenario import join
 
 BRIEF = {"tcp": "-t", "udp": "-u"}
@@ -21,6 +21,9 @@ class Service:
     address: str
     port: int
     words: dict = field(default_factory=dict)
+    mark: int = 0
+    # Which packets have the mark: those to this port, or 0 for all to the address.
+    marked_port: int = 0
     dests: list = field(default_factory=list)
     # Those that were removed, to be added again.
     gone: list = field(default_factory=list)
@@ -28,7 +31,13 @@ class Service:
     @property
     def name(self):
         """How the tools name it."""
+        if self.mark:
+            return f"-f {self.mark}" + " -6" * (self.family == 6)
         return f"{BRIEF[self.proto]} {join(self.address, self.port)}"
+
+    def takes(self, address, port):
+        """Whether packets to an address and port are for it, as far as that goes without their protocol."""
+        return address == self.address and (self.marked_port if self.mark else self.port) in (0, port)
 
     def line(self, command="-A"):
         """The line that adds or edits it."""
@@ -65,7 +74,7 @@ class Dest:
 
 def flat(words):
     """The words and values of a dictionary in one list; a key in brackets is no word itself."""
-    return [word for name, value in words.items() for word in ((value,) if name == "method" else (name, value))]
+    return [word for name, value in words.items() for word in ((value,) if name == "method" else (name, value)) if word]
 
 
 def words_of(dice, table, about):
@@ -76,17 +85,39 @@ def words_of(dice, table, about):
             about.words[option.word or option.name] = value
 
 
-def new_service(dice, taken):
+def new_service(dice, taken, kinds=options.KINDS):
     """Draw a service that is not there yet."""
     for _ in range(20):
         family, proto = dice.pick((4, 4, 6)), dice.pick(("tcp", "tcp", "udp"))
         service = Service(proto, family, dice.pick(VIPS[family]), dice.pick(PORTS))
+        kind = dice.weighted(options.KIND, kinds)
+        if kind == "mark":
+            mark(dice, service)
+        elif kind == "all ports":
+            service.port = 0
         if all(service.name != other.name for other in taken):
             break
-    words_of(dice, options.SERVICE, service)
+    service_words(dice, service)
     for _ in range(dice.pick((0, 1, 1, 2, 2, 2, 3, 3, 4, 5))):
         add(dice, service)
     return service
+
+
+def mark(dice, service):
+    """Let packets for the service be known by a mark."""
+    service.mark = int(dice.option(options.MARKS, service))
+    if dice.option(options.MARKED, service) == "port":
+        service.marked_port = service.port
+    if dice.option(options.WHERE, service) == "foreign":
+        service.address = FOREIGN[service.family]
+
+
+def service_words(dice, service):
+    """Draw a service's options."""
+    words_of(dice, options.SERVICE, service)
+    if not service.port:
+        # ipvsadm wants that.
+        service.words.setdefault("-p", "300")
 
 
 def add(dice, service):
@@ -103,10 +134,11 @@ def new_dest(dice, service):
     """Draw a destination."""
     dest = Dest(service, "", service.port)
     words_of(dice, options.DESTINATION, dest)
+    if service.words.get("-s") == "twos" and any(other.words.get("-w") != "0" for other in service.dests) and dice.chance("twos of one", 0.8):
+        dest.words["-w"] = "0"
     method = dest.words["method"]
     family = service.family
-    # See open/: mh and destinations of the other family.
-    if method == "-i" and service.words.get("-s") != "mh" and dice.chance("other family", 0.25):
+    if method == "-i" and dice.chance("other family", 0.25):
         family = 10 - family
     place = dice.option(options.PLACE, dest)
     if place == "here" and method != "-m" and not options.PASSING:
@@ -119,6 +151,8 @@ def new_dest(dice, service):
         dest.address = link_address(family, "back", dice.number(11, 16))
     if method == "-m" and dice.chance("other port", 0.5):
         dest.port = service.port + 1000 + dice.number(0, 1)
+    if service.mark and dice.chance("destination for all ports", 0.4):
+        dest.port = 0
     return dest
 
 
@@ -201,10 +235,7 @@ class Edits:
     def scheduler(self, service):
         """Another scheduler."""
         service.words = {}
-        words_of(self.dice, options.SERVICE, service)
-        mixed = any((":" in dest.address) != (service.family == 6) for dest in service.dests + service.gone)
-        if mixed and service.words["-s"] == "mh":
-            service.words = {"-s": "rr"}
+        service_words(self.dice, service)
         return service.line("-E")
 
     def flags(self, service):
@@ -215,6 +246,8 @@ class Edits:
             value = self.dice.option(option, service)
             if value is not None:
                 service.words[option.word] = value
+        if not service.port:
+            service.words.setdefault("-p", "300")
         return service.line("-E")
 
     def delete(self, service):
@@ -224,7 +257,8 @@ class Edits:
 
     def recreate(self, _service):
         """Another service."""
-        service = new_service(self.dice, self.services)
+        # Marks are set from the beginning on.
+        service = new_service(self.dice, self.services, (1, 0, 0.1))
         if any(service.name == other.name for other in self.services):
             return None
         service.dests, service.gone = [], [dest for dest in service.dests if options.PASSING or dest.words["method"] == "-m"]

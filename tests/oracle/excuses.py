@@ -266,3 +266,80 @@ def hooks_stay(found, play):
         if not (ip.source in compare.OURS and not found.rlvs or ip.tuple() == came.tuple()):
             return False
     return not any(("[" in line.split()[1]) == (family == 6) for line in lines)
+
+
+def parted(play, scheduler):
+    """Whether there are connections that lead elsewhere on one side than on the other, each to two destinations of one service of a
+    scheduler."""
+    theirs, ours = ({(conn.proto, conn.client, conn.service): host(conn.dest) for conn in side.conns()} for side in play.sides)
+    pairs = [{theirs[name], dest} for name, dest in ours.items() if theirs.get(name, dest) != dest]
+    lines = play.sides[1].services()
+    names = [line.split(f" {scheduler} flags ")[0] for line in lines if f" {scheduler} flags " in line]
+    dests = [{host(line.split(" -> ")[1].split()[0]) for line in lines if line.startswith(f"{name} -> ")} for name in names]
+    return bool(pairs) and all(any(pair <= hosts for hosts in dests) for pair in pairs)
+
+
+def host(name):
+    """The address of an address with a port."""
+    return name.rpartition(":")[0]
+
+
+@excuse(ends=True)
+def twos_by_chance(_found, play):
+    """twos draws two destinations, each side its own."""
+    return parted(play, "twos")
+
+
+@excuse(ends=True)
+def mh_other_family(_found, play):
+    """mh hashes all of an IPv6 destination's address in an IPv4 service too; IPVS hashes its first 32 bits."""
+    dests = [line.split(" -> ") for line in play.sides[1].services() if " -> " in line]
+    return any("[" in dest and "[" not in service for service, dest in dests) and parted(play, "mh")
+
+
+@excuse(ends=True)
+def short_headers(found, play):
+    """A packet without all of its TCP or UDP header is no connection's: the host drops a client's, and passes on a real server's.
+    IPVS takes the ports for enough: it counts it, and DR and TUN send it on; NAT drops it."""
+    whole = [wire.Ip(frame[14:]) for _, frame in found.sent]
+    if not whole or not all(ip.proto in (wire.TCP, wire.UDP) and ip.whole and len(ip.l4) < wire.MIN_HEADER[ip.proto] for ip in whole):
+        return False
+    if found.kind == "conns":
+        # Its connection goes on for a time more, in the state that it had.
+        return [seen(conn) for conn in found.ipvs] == [seen(conn) for conn in found.rlvs]
+    if found.kind == "frames" and found.where == "back":
+        return len(found.ipvs) == 1 and not found.rlvs and found.ipvs[0].endswith(whole[0].l4)
+    return found.kind == "frames" and not found.ipvs and [frame[-len(whole[0].l4):] for frame in found.rlvs] == [whole[0].l4]
+
+
+@excuse()
+def tunnel_fragments(found, _play):
+    """A packet that came in fragments leaves a tunnel in such as the outgoing link takes; in IPVS none is larger than those that came."""
+    if found.kind != "frames" or not found.sent or not found.ipvs or not found.rlvs:
+        return False
+    came, theirs, ours = ([wire.Ip(frame[14:]) for frame in frames]
+                          for frames in ([frame for _, frame in found.sent], found.ipvs, found.rlvs))
+    if any(ip.proto not in (wire.IPIP, wire.IPV6_IN_IP) for ip in theirs + ours) or all(ip.whole for ip in came):
+        return False
+    one, other = wire.reassemble(theirs), wire.reassemble(ours)
+    largest = max(len(ip.raw) for ip in came)
+    return (one is not None and other is not None and (one.source, one.target, one.l4) == (other.source, other.target, other.l4)
+            and max(len(ip.raw) for ip in theirs) <= largest < max(len(ip.raw) for ip in ours))
+
+
+# Seconds after which IPVS takes a connection for idle, and its time-outs by state; those that can be set stand in play.timeouts.
+IDLE = 60
+HALF_OPEN = ("SYN_RECV", "SYNACK")
+
+
+@excuse(ends=True)
+def dropped_entries(found, play):
+    """With drop_entry each second a part of the connections is looked at for such as may go; which, is chance."""
+    if found.kind != "conns" or not {"3", "1"} & set(play.settings.get("drop_entry", ())):
+        return False
+
+    def may_go(conn):
+        place = SETTABLE.get(conn.state)
+        idle = place is not None and max(times[place] for times in play.timeouts) - conn.expires >= IDLE
+        return conn.state in HALF_OPEN or is_template(conn) or idle
+    return all(map(may_go, found.ipvs + found.rlvs))

@@ -58,6 +58,23 @@ FAULTS = (
     ("threshold-reached", "service/dest.rs", "if total >= upper {", "if total > upper {"),
     ("threshold-lower", "service/dest.rs", "spec.upper.saturating_sub(spec.upper >> 2)", "spec.upper"),
     ("last-weight", "service/dest.rs", "        if weight != 0 {\n", "        {\n"),
+    ("sed-one", "sched/sed.rs", "u64::from(dest.active()).wrapping_add(1))", "u64::from(dest.active()).wrapping_add(2))"),
+    ("nq-idle", "sched/nq.rs", "dest.active() == 0 &&", "dest.total() == 0 &&"),
+    ("fo-tie", "sched/fo.rs", "if next.1 > first.1", "if next.1 >= first.1"),
+    ("ovf-full", "sched/ovf.rs", "dest.active() <= dest.weight()", "dest.active() < dest.weight()"),
+    ("lblc-threshold", "sched/lblc.rs", "is_some_and(|dest| dest.weight() > 0)", "is_some_and(super::available)"),
+    ("lblcr-set", "sched/lblcr.rs", "cache.add(addr, known, now);", "cache.replace(addr, known, now);"),
+    ("wildcard-unseen", "service/mod.rs", "find(ServiceId::at(proto, addr, 0))", "None"),
+    ("template-prefix", "sched/persist.rs", "u128::BITS.saturating_sub(prefix)", "u128::BITS.saturating_sub(prefix & !7)"),
+    ("template-of-mark", "sched/persist.rs", "            proto: ANY,", "            proto: packet.proto,"),
+    ("secure-cell", "proto/tcp.rs", "ack: [ES, ES, SS, SR, FW, TW, CL, CW, CL, LI, SA]", "ack: [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, SA]"),
+    ("drop-rate", "expiry/defence.rs", "ALWAYS => fixed", "ALWAYS => fixed.saturating_add(1)"),
+    ("quiesced-goes-on", "datapath/renew.rs", "!flow.dest.available() || context.opens() && flow.dest.weight() == 0", "!flow.dest.available()"),
+    ("reuse-unseen", "flow/mod.rs", "reuse_mode & 2 != 0 && phase == Phase::Closing", "phase == Phase::Closing"),
+    ("sloppy-reset", "proto/tcp.rs", "        flags & RST == 0\n", "        flags & FIN == 0\n"),
+    ("told-of-resets", "datapath/stray.rs", "    !context.resets()\n        && ", "    "),
+    ("bypass-to-us", "datapath/schedule.rs", "== AddrType::Unicast", "!= AddrType::Other"),
+    ("once-uncounted", "datapath/schedule.rs", "    flow.dest.stats.connection();\n    known::request", "    known::request"),
 )
 
 

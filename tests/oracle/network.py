@@ -23,14 +23,19 @@ import socket
 import struct
 
 import rtnetlink
+from nft import nft
 
 DEVICES = ("front", "back")
 NET = {"front": 2, "back": 3}
 NEIGHBOURS = {"front": range(11, 15), "back": range(11, 17)}
 ROUTER = 254
 VIPS = {4: ("10.0.2.100", "10.0.2.101"), 6: ("fd00:2::100", "fd00:2::101")}
+# An address that is no host's here: what is sent to it goes to the router, unless it is marked.
+FOREIGN = {4: "198.51.100.7", 6: "fd00:99::7"}
 OWN = {4: ("10.0.2.1", "10.0.3.1"), 6: ("fd00:2::1", "fd00:3::1")}
 FAR_SERVERS = {4: ("10.3.0.0", 16), 6: ("fd00:13::", 64)}
+# The routing table of marked packets.
+TAKEN_IN = 100
 # The MTU of the interfaces' other ends: the director's own decides.
 JUMBO = 9000
 
@@ -131,6 +136,19 @@ class Director:
             rtnetlink.ask(*setup())
             for dev in DEVICES:
                 without_checksums(dev)
+
+    def mark(self, marks):
+        """Mark packets by (mark, (address, port)), and take in what has a mark."""
+        if not marks:
+            return
+        lines = [f"{'ip6' if ':' in address else 'ip'} daddr {address} {f'th dport {port} ' if port else ''}meta mark set {mark}"
+                 for mark, (address, port) in marks]
+        with self.inside():
+            nft("table inet oracle {\nchain marks {\ntype filter hook prerouting priority mangle\n" + "\n".join(lines) + "\n}\n}")
+            lo = socket.if_nametoindex("lo")
+            for number in {mark for mark, _ in marks}:
+                rtnetlink.ask(*(rtnetlink.rule(family, number, TAKEN_IN) for family in (4, 6)))
+            rtnetlink.ask(*(rtnetlink.local_route(family, TAKEN_IN, lo) for family in (4, 6)))
 
     def set_mtu(self, dev, mtu):
         """Give an interface another MTU."""

@@ -58,9 +58,20 @@ def is_persistent(service):
     return "-p" in service.words
 
 
-# Of a service: words for -A and -E. One-packet scheduling and more schedulers go here.
+# What names a service: address and port, a firewall mark, or an address alone.
+KIND = Option("service by", 1, ("address", "mark", "all ports"))
+KINDS = (8, 2, 1)
+# The services that such packets are for have these marks; port 0: all packets to the address have the mark.
+MARKS = Option("mark", 1, ("7", "2147483647"))
+MARKED = Option("marked", 1, ("port", "address"))
+WHERE = Option("marked address", 1, ("ours", "foreign"))
+
+# Of a service: words for -A and -E.
 SERVICE = (
-    Option("scheduler", 1, ("rr", "wrr", "lc", "wlc", "sh", "dh", "mh"), "-s"),
+    Option("scheduler", 1, ("rr", "wrr", "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "lblc", "lblcr", "twos", "rr",
+                            "wlc", "none"), "-s"),
+    # A datagram that nobody remembers shows no more whether chance sent it elsewhere.
+    Option("one packet", 0.25, ("",), "-o", lambda service: udp(service) and service.words["-s"] not in ("twos", "mh")),
     Option("flags", 0.6, ("sh-fallback", "sh-port", "sh-fallback,sh-port"), "-b", scheduler_is("sh")),
     Option("flags", 0.6, ("mh-fallback", "mh-port", "mh-fallback,mh-port"), "-b", scheduler_is("mh")),
     Option("persistent", 0.2, ("1", "30", "100", "300", "2678400"), "-p"),
@@ -93,8 +104,7 @@ PACKET = (
     Option("doff", 0.01, ("0", "4", "6", "15"), when=tcp),
     Option("iplen", 0.01, ("8", "20")),
     Option("ulen", 0.01, ("-4", "4", "-8"), when=udp),
-    # A TCP header that is not whole is dropped here; IPVS takes it where the ports are there (open/short-header.txt).
-    Option("cut", 0.02, ("20",)),
+    Option("cut", 0.02, ("20", "20", "24", "28", "39", "44", "48", "59")),
     Option("frag", 0.05, ("8", "24", "256")),
     Option("mac", 0.01, ("other", "all")),
     Option("seq", 0.03, ("1", "-1", "1000000")),
@@ -140,11 +150,23 @@ EDIT = Option("edit", 1, ("weight", "quiesce", "thresholds", "method", "add", "r
                           "recreate", "timeouts", "zero", "clear", "wrong"))
 EDITS = (6, 4, 2, 1, 4, 4, 3, 3, 1, 1, 1, 2, 1, 0.3, 1)
 
-SETTING = Option("set", 1, ("early 0", "early 1", "mtu 1400", "mtu 1280", "mtu 1500"))
+# Those of both, and `early` of rlvs, `mtu` of the inner link.
+SETTING = Option("set", 1, (
+    "early 0", "early 1", "mtu 1400", "mtu 1280", "mtu 1500", "expire_nodest_conn 0", "expire_nodest_conn 1", "expire_nodest_conn 1",
+    "expire_quiescent_template 0", "expire_quiescent_template 1", "conn_reuse_mode 0", "conn_reuse_mode 1", "conn_reuse_mode 2",
+    "conn_reuse_mode 3", "sloppy_tcp 0", "sloppy_tcp 1", "sloppy_tcp 1", "schedule_icmp 0", "schedule_icmp 1", "schedule_icmp 1",
+    "nat_icmp_send 0", "nat_icmp_send 1", "nat_icmp_send 1", "cache_bypass 0", "cache_bypass 1", "cache_bypass 1", "drop_entry 0",
+    "drop_entry 1", "drop_entry 3", "drop_packet 0", "drop_packet 1", "drop_packet 3", "am_droprate 2", "am_droprate 3",
+    "amemthresh 1000000000", "secure_tcp 0", "secure_tcp 1", "secure_tcp 3", "secure_tcp 3", "pmtu_disc 0", "pmtu_disc 1",
+    "snat_reroute 0", "snat_reroute 1", "ignore_tunneled 0", "ignore_tunneled 1", "lblc_expiration 60", "lblcr_expiration 60"))
+SHARED = sorted({value.split()[0] for value in SETTING.values} - {"early", "mtu"})
+# What takes IPVS up to a second, and how long that is waited for.
+DEFENCE, SECONDS = ("drop_entry", "drop_packet", "am_droprate", "amemthresh", "secure_tcp"), 2
 EARLY = Option("early", 1, ("on", "off", "switched"))
 
 # What every run must have drawn.
-DRAWN = (*SERVICE, *DESTINATION, PLACE, *PACKET, CALL, HEAD, PARTS, SIZE, *ERROR.values(), *ERROR_ODD, WAIT, *LIFE.values(), EDIT, SETTING, EARLY)
+DRAWN = (KIND, MARKS, MARKED, WHERE, *SERVICE, *DESTINATION, PLACE, *PACKET, CALL, HEAD, PARTS, SIZE, *ERROR.values(), *ERROR_ODD, WAIT,
+         *LIFE.values(), EDIT, SETTING, EARLY)
 # What every run must have seen: states of connections, and packets by the way that they took in rlvs.
-SEEN = (*(f"state TCP {name}" for name in ("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT", "CLOSE", "CLOSE_WAIT")),
+SEEN = (*(f"state TCP {name}" for name in ("ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "SYNACK")),
         "state UDP UDP", *(f"way {name}" for name in ("early", "syn", "unmarked", "path", "size", "ttl", "form")))

@@ -29,7 +29,7 @@ from play import Play  # noqa: E402
 from scenario import parse  # noqa: E402
 from shrink import Shrinker  # noqa: E402
 
-SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sh", "dh", "mh")
+SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sh", "dh", "mh", "sed", "nq", "fo", "ovf", "lblc", "lblcr", "twos")
 # So many differences are shrunk; the others are told as they are.
 SHRUNK = 3
 TOOLS = {"/usr/sbin/ipvsadm": "/run/ipvsadm", "/src/build/rlvsadm": "/run/rlvsadm"}

@@ -9,6 +9,7 @@ import frames
 import wire
 from balancer import Ipvs, Rlvs
 from network import Director
+from options import DEFENCE, SECONDS, SHARED
 from scenario import Edit, Error, Packet, Set, Wait
 
 # Longest wait for connections whose time is up to leave both tables: a timer of the kernel's may ring an eighth of its
@@ -51,6 +52,10 @@ class Play:
         self.sent = []
         # All time-outs that have been in force, the present one last: established TCP, TCP after a FIN, UDP.
         self.timeouts = [TIMEOUTS]
+        # All that settings have been told, {name: [values]}.
+        self.settings = {}
+        for side in self.sides:
+            side.director.mark(scenario.marks)
 
     def close(self):
         """Remove both directors."""
@@ -82,6 +87,7 @@ class Play:
         self.clock.wait(ESTIMATED)
         yield from self.look()
         yield from compare.texts(*(side.texts() for side in self.sides))
+        yield from compare.settings(SHARED, *self.sides)
         self.count_ways()
 
     def step(self, step):
@@ -114,8 +120,11 @@ class Play:
         for side in self.sides:
             if step.name == "mtu":
                 side.director.set_mtu("back", int(step.value))
-            else:
+            elif step.name != "early" or side is self.sides[1]:
                 side.set(step.name, step.value)
+        self.settings.setdefault(step.name, []).append(step.value)
+        if step.name in DEFENCE:
+            self.clock.wait(SECONDS)
 
     def packet(self, step):
         """Send what a step says on both sides, and compare what comes out."""

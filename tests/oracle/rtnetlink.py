@@ -9,13 +9,15 @@ from netlink import attr, nest, u32
 from wire import binary
 
 REQUEST, ACK, NEW, ERROR = 1, 4, 0x600, 2
-NEWLINK, NEWADDR, NEWROUTE, NEWNEIGH = 16, 20, 24, 28
+NEWLINK, NEWADDR, NEWROUTE, NEWNEIGH, NEWRULE = 16, 20, 24, 28, 32
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 18, 28
 INFO_KIND, INFO_DATA, VETH_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, NODAD = 1, 2, 8, 2
-RTA_DST, RTA_OIF, RTA_GATEWAY, MAIN, BOOT, UNICAST = 1, 4, 5, 254, 3, 1
+RTA_DST, RTA_OIF, RTA_GATEWAY, MAIN, BOOT, UNICAST, LOCAL = 1, 4, 5, 254, 3, 1, 2
+FRA_FWMARK, TO_TABLE, HOST = 10, 1, 254
 NDA_DST, NDA_LLADDR, PERMANENT = 1, 2, 0x80
 UP = 1
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def family(address):
@@ -68,6 +70,18 @@ def route(target, prefix, gateway, index):
     head = struct.pack("BBBBBBBBI", family(gateway), prefix, 0, 0, MAIN, BOOT, 0, UNICAST, 0)
     where = attr(RTA_DST, binary(target)) if prefix else b""
     return NEWROUTE, NEW, head + where + attr(RTA_GATEWAY, binary(gateway)) + attr(RTA_OIF, u32(index))
+
+
+def rule(version, mark, table):
+    """Packets with a mark go by a routing table."""
+    head = struct.pack("BBBBBBBBI", FAMILY[version], 0, 0, 0, table, 0, 0, TO_TABLE, 0)
+    return NEWRULE, NEW, head + attr(FRA_FWMARK, u32(mark))
+
+
+def local_route(version, table, index):
+    """All that goes by a routing table is for this host."""
+    head = struct.pack("BBBBBBBBI", FAMILY[version], 0, 0, 0, table, BOOT, HOST, LOCAL, 0)
+    return NEWROUTE, NEW, head + attr(RTA_OIF, u32(index))
 
 
 def ask(*messages):

@@ -4,6 +4,7 @@
     # NAT: a connection from its first packet to its end.
     rule -A -t 10.0.2.100:80 -s rr
     rule -a -t 10.0.2.100:80 -r 10.0.3.11:80 -m
+    mark 7 10.0.2.101:0
     flow a tcp 10.1.0.1:4000 > 10.0.2.100:80
     a > S
     a < SA
@@ -14,7 +15,8 @@
     set early 0
     wait 120
 
-`rule` lines are loaded by `-R` before the steps, `edit` lines by a `-R` each. `>` is a packet of the flow's client, `<` an answer
+`rule` lines are loaded by `-R` before the steps, `edit` lines by a `-R` each. Packets to the address and port of a `mark` line get
+that mark (port 0: all to the address); whatever is marked is taken in, whether or not the address is the director's. `>` is a packet of the flow's client, `<` an answer
 of whoever got the flow's last request. Behind it: TCP flags (or - for none), bytes of payload, `again` for the same frame once more,
 and NAME=VALUE for what is out of the ordinary (frames.py). `error` is an ICMP error, TYPE/CODE, about the last packet that came out
 of the director in that direction.
@@ -104,7 +106,7 @@ class Wait:
 
 @dataclass
 class Set:
-    """A setting: its name is one of balancer.SETTINGS."""
+    """A setting: `early` of rlvs, `mtu` of the inner interface, or one that both have."""
 
     name: str
     value: str
@@ -121,9 +123,12 @@ class Scenario:
     flows: dict
     steps: list
     about: list = field(default_factory=list)
+    # (mark, (address, port)).
+    marks: list = field(default_factory=list)
 
     def __str__(self):
         lines = [f"# {line}".rstrip() for line in self.about] + [f"rule {line}" for line in self.rules]
+        lines += [f"mark {mark} {join(*to)}" for mark, to in self.marks]
         used = {step.flow for step in self.steps if isinstance(step, (Packet, Error))}
         lines += [str(flow) for flow in self.flows.values() if flow.name in used]
         return "\n".join(lines + [str(step) for step in self.steps]) + "\n"
@@ -166,6 +171,9 @@ def take(scenario, line):
     first, _, rest = line.partition(" ")
     if first == "rule":
         scenario.rules.append(rest)
+    elif first == "mark":
+        mark, to = rest.split()
+        scenario.marks.append((int(mark), split(to)))
     elif first == "flow":
         name, proto, client, _, service = rest.split()
         scenario.flows[name] = Flow(name, proto, split(client), split(service))

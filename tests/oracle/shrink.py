@@ -68,7 +68,7 @@ class Shrinker:
 
 def replaced(scenario, **parts):
     """A copy with other parts."""
-    made = Scenario(list(scenario.rules), scenario.flows, list(scenario.steps), list(scenario.about))
+    made = Scenario(list(scenario.rules), scenario.flows, list(scenario.steps), list(scenario.about), scenario.marks)
     for name, value in parts.items():
         setattr(made, name, value)
     return made
