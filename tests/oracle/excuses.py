@@ -297,19 +297,27 @@ def mh_other_family(_found, play):
     return any("[" in dest and "[" not in service for service, dest in dests) and parted(play, "mh")
 
 
+# "First fragment has incomplete IPv6 header chain" (RFC 7112).
+INCOMPLETE = (4, 3)
+
+
 @excuse(ends=True)
 def short_headers(found, play):
-    """A packet without all of its TCP or UDP header is no connection's: the host drops a client's, and passes on a real server's.
-    IPVS takes the ports for enough: it counts it, and DR and TUN send it on; NAT drops it."""
-    whole = [wire.Ip(frame[14:]) for _, frame in found.sent]
-    if not whole or not all(ip.proto in (wire.TCP, wire.UDP) and ip.whole and len(ip.l4) < wire.MIN_HEADER[ip.proto] for ip in whole):
+    """A packet without all of its TCP or UDP header is no connection's: the host drops a client's, complains of an IPv6 fragment, and
+    passes on a real server's. IPVS takes the ports for enough: it counts it, and DR and TUN send it on; NAT drops it."""
+    firsts = [ip for ip in (wire.Ip(frame[14:]) for _, frame in found.sent) if not ip.offset]
+    if not firsts or not all(ip.proto in (wire.TCP, wire.UDP) and len(ip.l4) < wire.MIN_HEADER[ip.proto] for ip in firsts):
         return False
     if found.kind == "conns":
         # Its connection goes on for a time more, in the state that it had.
         return [seen(conn) for conn in found.ipvs] == [seen(conn) for conn in found.rlvs]
-    if found.kind == "frames" and found.where == "back":
-        return len(found.ipvs) == 1 and not found.rlvs and found.ipvs[0].endswith(whole[0].l4)
-    return found.kind == "frames" and not found.ipvs and [frame[-len(whole[0].l4):] for frame in found.rlvs] == [whole[0].l4]
+    if found.kind != "frames":
+        return False
+    tail = firsts[0].l4
+    theirs = all(frame.endswith(tail) for frame in found.ipvs)
+    ours = all(frame.endswith(tail) or wire.Ip(frame[14:]).proto == wire.ICMP6 and wire.Ip(frame[14:]).icmp == INCOMPLETE
+               for frame in found.rlvs)
+    return theirs and ours and len(found.ipvs) + len(found.rlvs) <= 2
 
 
 @excuse()
