@@ -159,6 +159,16 @@ impl<A: Family> FlowTable<A> {
     pub(crate) fn tend(&self, timeouts: &Timeouts, round: Round, retired: Option<&Ways>) -> bool {
         self.0.wake();
         self.0.fit();
+        self.look(timeouts, round, retired);
+        if round == Round::Orphans {
+            // A template that was looked at before the last of its connections went.
+            self.look(timeouts, round, None);
+        }
+        self.0.reclaim()
+    }
+
+    /// Looks at what may be over, or at every flow. Sleeps.
+    fn look(&self, timeouts: &Timeouts, round: Round, retired: Option<&Ways>) {
         let all = round != Round::Due || retired.is_some();
         // With `all` one that was not counted yet is seen, too.
         let mut next = (all || self.len() != 0).then(Position::default);
@@ -171,7 +181,6 @@ impl<A: Family> FlowTable<A> {
             next = rcu::read(|rcu| self.0.scan(rcu, at, STRIDE, all, &clock));
             rcu::cond_resched();
         }
-        self.0.reclaim()
     }
 }
 

@@ -151,7 +151,8 @@ def new_dest(dice, service):
         dest.address = link_address(family, "back", dice.number(11, 16))
     if method == "-m" and dice.chance("other port", 0.5):
         dest.port = service.port + 1000 + dice.number(0, 1)
-    if service.mark and dice.chance("destination for all ports", 0.4):
+    # See open/: the port of a destination by mark that keeps the packet's.
+    if not service.port or service.mark and (method != "-m" or dice.chance("destination for all ports", 0.4)):
         dest.port = 0
     return dest
 

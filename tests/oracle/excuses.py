@@ -8,7 +8,8 @@ import re
 
 import compare
 import wire
-from scenario import join
+from network import FOREIGN, OWN
+from scenario import Error, join
 
 EXCUSES = []
 
@@ -198,10 +199,54 @@ def void_templates(found, _play):
 TOO_BIG = {4: (3, 4), 6: (2, 0)}
 UNREACHABLE = {4: (3, 1), 6: (1, 3)}
 OUTER, LEAST = {4: 20, 6: 40}, {4: 68, 6: 1280}
+# What Linux makes of an MTU that is smaller: this (`ip_no_pmtu_disc`, `min_pmtu`); IPv6 does not believe it.
+LEAST_LEARNED = 552
+
+
+def told(play, outer, inner):
+    """The MTUs that a client may be told of: what errors have made of the way to the real server, without the outer header."""
+    links = {1500, *map(int, play.settings.get("mtu", ()))}
+    errors = {int(step.odd.get("mtu", 0)) for step in play.scenario.steps if isinstance(step, Error)}
+    if outer == 4:
+        ways = {min(max(mtu, LEAST_LEARNED), link) for mtu in errors for link in links}
+    else:
+        ways = {mtu if LEAST[6] <= mtu < link else link for mtu in errors for link in links}
+    return {max(way - OUTER[outer], LEAST[inner]) for way in ways | links}
 
 
 @excuse(ends=True)
-def tunnel_errors(found, _play):
+def tunnel_error_elsewhere(found, _play):
+    """An error about a tunnelled packet reaches the client also if it was for an address that is not this host's; IPVS finds no
+    source address for it."""
+    if found.kind != "frames" or found.where != "front" or found.ipvs or len(found.rlvs) != 1 or len(found.sent) != 1:
+        return False
+    came, sent = wire.Ip(found.sent[0][1][14:]), wire.Ip(found.rlvs[0][14:])
+    if not wire.is_error(came) or came.inner.proto != wire.IPIP or not wire.is_error(sent):
+        return False
+    inner = came.inner.inner
+    return (inner.target == FOREIGN[4] and came.icmp == sent.icmp and (sent.source, sent.target) == (OWN[4][0], inner.source)
+            and sent.inner.tuple() == inner.tuple())
+
+
+@excuse()
+def tunnel_error_mtu(found, play):
+    """An error that a tunnelled packet was too large tells the client what has become of the way's MTU; IPVS tells what it was."""
+
+    def holds(left, right):
+        one, other = quoted(left), quoted(right)
+        if not one or not other or one[1].icmp != TOO_BIG[4] or one[1].version != 4:
+            return False
+        at = 14 + one[1].header
+        # IPv6 in IPv4 is tunnel-errors' affair.
+        return (one[1].icmp_mtu > other[1].icmp_mtu and {one[1].icmp_mtu, other[1].icmp_mtu} <= told(play, 4, 4)
+                and blank(left, at + 2, at + 6) == blank(right, at + 2, at + 6))
+    tunnelled = [wire.Ip(frame[14:]) for _, frame in found.sent]
+    return (all(wire.is_error(ip) and ip.icmp == TOO_BIG[4] and ip.inner.proto == wire.IPIP for ip in tunnelled)
+            and found.where == "front" and every(pairs(found), holds))
+
+
+@excuse(ends=True)
+def tunnel_errors(found, play):
     """ICMPv6 errors about tunnelled packets, and those about IPv6 in IPv4, reach the client; IPVS handles IPv4 in IPv4 only."""
     if found.kind != "frames" or found.where != "front" or found.ipvs or len(found.rlvs) != 1 or len(found.sent) != 1:
         return False
@@ -213,7 +258,7 @@ def tunnel_errors(found, _play):
         return False
     if came.icmp != TOO_BIG[outer.version]:
         return sent.icmp == UNREACHABLE[inner.version]
-    return sent.icmp == TOO_BIG[inner.version] and sent.icmp_mtu == max(came.icmp_mtu - OUTER[outer.version], LEAST[inner.version])
+    return sent.icmp == TOO_BIG[inner.version] and sent.icmp_mtu in told(play, outer.version, inner.version)
 
 
 @excuse(ends=True)
@@ -285,8 +330,13 @@ def host(name):
 
 
 @excuse(ends=True)
-def twos_by_chance(_found, play):
+def twos_by_chance(found, play):
     """twos draws two destinations, each side its own."""
+    if found.kind == "services":
+        # One real server as two destinations, to whose port nobody is led: they differ in their counts alone.
+        lines = found.ipvs + found.rlvs
+        names = [line.split(" twos flags ")[0] for line in play.sides[1].services() if " twos flags " in line]
+        return all(any(line.startswith(f"{name} -> ") for name in names) for line in lines)
     return parted(play, "twos")
 
 
@@ -351,3 +401,25 @@ def dropped_entries(found, play):
         idle = place is not None and max(times[place] for times in play.timeouts) - conn.expires >= IDLE
         return conn.state in HALF_OPEN or is_template(conn) or idle
     return all(map(may_go, found.ipvs + found.rlvs))
+
+
+# Seconds that a TCP connection which began by an error has until its first packet: in IPVS, here.
+UNTRIED = (3, 2)
+
+
+@excuse(ends=True)
+def untried_errors(found, _play):
+    """A TCP connection that began by an error waits two seconds for its first packet, as its state says; IPVS waits three."""
+
+    def holds(left, right):
+        return left.state == "NONE" and left.proto == "TCP" and seen(left) == seen(right) and (left.expires, right.expires) == UNTRIED
+    return found.kind == "conns" and len(found.ipvs) == len(found.rlvs) and every(list(zip(found.ipvs, found.rlvs)), holds)
+
+
+@excuse(ends=True)
+def revived_by_answer(found, play):
+    """A connection that expire_nodest_conn ends is gone at once; in IPVS a reset by which the host answers its last packet revives it."""
+    if found.kind != "conns" or found.rlvs or not found.ipvs or play.settings.get("expire_nodest_conn", ["0"])[-1] != "1":
+        return False
+    dests = [line.split(" -> ")[1].split()[0] for line in play.sides[1].services() if " -> " in line]
+    return all(conn.state == "CLOSE" and conn.dest not in dests for conn in found.ipvs)

@@ -160,8 +160,9 @@ SETTING = Option("set", 1, (
     "amemthresh 1000000000", "secure_tcp 0", "secure_tcp 1", "secure_tcp 3", "secure_tcp 3", "pmtu_disc 0", "pmtu_disc 1",
     "snat_reroute 0", "snat_reroute 1", "ignore_tunneled 0", "ignore_tunneled 1", "lblc_expiration 60", "lblcr_expiration 60"))
 SHARED = sorted({value.split()[0] for value in SETTING.values} - {"early", "mtu"})
-# What takes IPVS up to a second, and how long that is waited for.
+# What takes one of both up to a second, and how long that is waited for; the second have edits in the background as well.
 DEFENCE, SECONDS = ("drop_entry", "drop_packet", "am_droprate", "amemthresh", "secure_tcp"), 2
+BACKGROUND = ("expire_nodest_conn", "nat_icmp_send")
 EARLY = Option("early", 1, ("on", "off", "switched"))
 
 # What every run must have drawn.

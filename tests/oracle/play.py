@@ -9,7 +9,7 @@ import frames
 import wire
 from balancer import Ipvs, Rlvs
 from network import Director
-from options import DEFENCE, SECONDS, SHARED
+from options import BACKGROUND, DEFENCE, SECONDS, SHARED
 from scenario import Edit, Error, Packet, Set, Wait
 
 # Longest wait for connections whose time is up to leave both tables: a timer of the kernel's may ring an eighth of its
@@ -96,6 +96,8 @@ class Play:
             yield from self.packet(step)
         elif isinstance(step, Edit):
             yield from self.load([step.line])
+            if any(self.settings.get(name, ["0"])[-1] == "1" for name in BACKGROUND):
+                self.clock.wait(SECONDS)
         elif isinstance(step, Wait):
             self.clock.wait(step.seconds)
         elif isinstance(step, Set):
@@ -123,7 +125,7 @@ class Play:
             elif step.name != "early" or side is self.sides[1]:
                 side.set(step.name, step.value)
         self.settings.setdefault(step.name, []).append(step.value)
-        if step.name in DEFENCE:
+        if step.name in DEFENCE + BACKGROUND:
             self.clock.wait(SECONDS)
 
     def packet(self, step):
