@@ -423,3 +423,16 @@ def revived_by_answer(found, play):
         return False
     dests = [line.split(" -> ")[1].split()[0] for line in play.sides[1].services() if " -> " in line]
     return all(conn.state == "CLOSE" and conn.dest not in dests for conn in found.ipvs)
+
+
+# Bytes behind the IP header that an ICMP error has to quote (RFC 792).
+QUOTED = 8
+
+
+@excuse()
+def short_quotes(found, play):
+    """An error that does not quote the ports passes with schedule_icmp too; IPVS drops it then."""
+    if found.kind != "frames" or found.ipvs or len(found.rlvs) != 1 or len(found.sent) != 1 or "1" not in play.settings.get("schedule_icmp", ()):
+        return False
+    came, sent = wire.Ip(found.sent[0][1][14:]), wire.Ip(found.rlvs[0][14:])
+    return wire.is_error(came) and len(came.inner.l4) < QUOTED and came.l4 == sent.l4 and came.target == sent.target
