@@ -235,7 +235,8 @@ WHERE = ("client", "director")
 
 
 def called_from(t, where, method, family, proto):
-    """A service with a server, its port, and its client's address; what is learned of MTUs is forgotten at the end."""
+    """A service with a server, its port, and its client's address; what is learned of MTUs is forgotten, before and after."""
+    t.forget()
     vport, source = serve(t, method, family, proto), ADDRESS["client" if where == "client" else "director.back"][family]
     t.defer(t.forget)
     t.defer(forget_here, t)
