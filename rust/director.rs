@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 
 use crate::config::{Config, Follow, Sysctls};
+use crate::expiry::pace::Pace;
 use crate::expiry::rank::Kind;
 use crate::flow::expire::Round;
 use crate::flow::Flows;
@@ -22,7 +23,7 @@ use crate::sys::worker::Job;
 
 /// How long the worker waits between two runs.
 const INTERVAL: Jiffies = Jiffies(HZ / 4);
-/// And at least, if it is called often.
+/// And at least, however often it is called.
 const SOON: Jiffies = Jiffies(HZ / 50);
 /// So many buckets make tables large.
 const MANY_BUCKETS: u64 = 1 << 18;
@@ -90,6 +91,8 @@ pub(crate) struct Director {
     retimed: AtomicBool,
     /// Destinations were removed, and their connections are to end.
     orphaned: AtomicBool,
+    /// How often every flow is looked at, whoever asks for it.
+    pace: Pace,
     /// The worker will run soon.
     hurried: AtomicBool,
     /// How often the worker ran.
@@ -136,13 +139,13 @@ impl Director {
     /// Has the worker list the real servers, or forget them, as is set.
     fn list_servers(&self) {
         self.services.servers_changed();
-        self.wake_worker();
+        self.nudge_worker(INTERVAL);
     }
 
     /// Takes over the modes of defences, and has the worker look after them.
     fn defend(&self) {
         self.flows.defence.update(&self.config);
-        self.wake_worker();
+        self.nudge_worker(INTERVAL);
     }
 
     /// Looks after the defences once a second, while there is something to defend (IPVS: as
@@ -156,7 +159,7 @@ impl Director {
     /// Has the worker open the gate, where there is something behind it.
     fn reopen(&self) {
         if self.flows.ways.is_open() {
-            self.wake_worker();
+            self.nudge_worker(SOON);
         }
     }
 
@@ -164,7 +167,13 @@ impl Director {
         self.flows.gate.open(|| self.config.early());
     }
 
-    /// Makes the worker run now; callable from softirqs.
+    /// Has the worker run within `delay`, however often that is asked for. Whoever rules a
+    /// namespace may ask as often as he likes, and must not keep a thread busy by it.
+    fn nudge_worker(&self, delay: Jiffies) {
+        netns::nudge::<Self>(&self.net, delay);
+    }
+
+    /// Makes the worker run now, for those who ask once in many packets; callable from softirqs.
     pub(crate) fn wake_worker(&self) {
         netns::kick::<Self>(&self.net, Jiffies(0));
     }
@@ -172,7 +181,7 @@ impl Director {
     /// Has the worker run soon; for those who may ask with each packet that comes.
     pub(crate) fn hurry_worker(&self) {
         if !self.hurried.load(Ordering::Relaxed) && !self.hurried.swap(true, Ordering::Relaxed) {
-            netns::kick::<Self>(&self.net, SOON);
+            self.nudge_worker(SOON);
         }
     }
 
@@ -184,14 +193,14 @@ impl Director {
                 self.hurry_worker();
             }
         }
-        netns::nudge::<Self>(&self.net, INTERVAL);
+        self.nudge_worker(INTERVAL);
     }
 
     /// Says that time-outs have changed, which may be over for flows that had longer ones.
     pub(crate) fn retimed(&self) {
         self.retimed.store(true, Ordering::Release);
         if self.conns() != 0 {
-            self.wake_worker();
+            self.nudge_worker(SOON);
         }
     }
 
@@ -200,18 +209,40 @@ impl Director {
     pub(crate) fn bereaved(&self) {
         if self.config.expire_nodest_conn() && self.conns() != 0 {
             self.orphaned.store(true, Ordering::Release);
-            self.wake_worker();
+            self.nudge_worker(SOON);
         }
     }
 
-    /// What the worker has to look at, which is said once.
+    /// What the worker has to look at, which is said once. Every flow is looked at again when it
+    /// has rested from the last time.
     fn round(&self) -> Round {
+        if self.pace.left(Jiffies::now().0, HZ) != 0 {
+            return Round::Due;
+        }
         let all = self.retimed.swap(false, Ordering::Acquire);
         match self.orphaned.swap(false, Ordering::Acquire) {
             true => Round::Orphans,
             false if all => Round::All,
             false => Round::Due,
         }
+    }
+
+    /// One share of the upkeep of connections; says whether something is left to free.
+    fn tend(&self) -> bool {
+        let (round, begun) = (self.round(), Jiffies::now());
+        let left = self.flows.tend(round);
+        if round != Round::Due {
+            self.pace.done(begun.0, Jiffies::now().0, HZ);
+        }
+        left
+    }
+
+    /// When the worker is to come again because every flow is to be looked at, if it is.
+    fn next_round(&self) -> Option<Jiffies> {
+        let asked = [&self.retimed, &self.orphaned];
+        let any = asked.into_iter().any(|flag| flag.load(Ordering::Relaxed));
+        let left = self.pace.left(Jiffies::now().0, HZ);
+        (any && self.conns() != 0).then_some(Jiffies(left).max(SOON))
     }
 
     /// How often the worker ran.
@@ -278,7 +309,7 @@ const FOLLOW: Follow = Follow {
     ways: |net| follow(net, Director::reroute),
     bypass: |net| follow(net, Director::open_bypass),
     servers: |net| follow(net, Director::list_servers),
-    estimation: |net| follow(net, Director::wake_worker),
+    estimation: |net| follow(net, |director| director.nudge_worker(INTERVAL)),
     defence: |net| follow(net, Director::defend),
 };
 
@@ -316,6 +347,7 @@ impl PerNet for Director {
             tables: [const { Once::empty() }; 2],
             retimed: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
+            pace: Pace::default(),
             hurried: AtomicBool::new(false),
             runs: AtomicU64::new(0),
             account,
@@ -355,7 +387,7 @@ impl Job for Director {
     fn run(&self) -> Option<Jiffies> {
         self.hurried.store(false, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
-        let left = self.flows.tend(self.round());
+        let left = self.tend();
         self.open_gate();
         let tidy = self.services.sweep(|kind| self.config.expiration(kind));
         let (on, idle) = (self.config.run_estimation(), self.conns() == 0);
@@ -372,6 +404,7 @@ impl Job for Director {
             let again = (!listed).then(|| self.interval()).or(guard);
             again.or((!tidy).then_some(Jiffies::seconds(SWEEP_INTERVAL)))
         };
-        Iterator::chain(wanted.into_iter(), rates).min()
+        let asked = Iterator::chain(rates.into_iter(), self.next_round());
+        Iterator::chain(wanted.into_iter(), asked).min()
     }
 }

@@ -207,10 +207,19 @@ struct rlvs_worker *rlvs_worker_new(unsigned long (*run)(void *data),
 	return w;
 }
 
-/* Lets the next run come in @delay jiffies, unless it comes sooner. */
+/*
+ * Lets the next run come in @delay jiffies, unless it comes sooner. However often
+ * it is called, runs are no closer together than that.
+ */
 void rlvs_worker_nudge(struct rlvs_worker *worker, unsigned long delay)
 {
-	queue_delayed_work(system_dfl_wq, &worker->work, delay);
+	struct timer_list *timer = &worker->work.timer;
+
+	if (queue_delayed_work(system_dfl_wq, &worker->work, delay))
+		return;
+	if (timer_pending(timer) &&
+	    time_after(READ_ONCE(timer->expires), jiffies + delay))
+		mod_delayed_work(system_dfl_wq, &worker->work, delay);
 }
 
 void rlvs_worker_kick(struct rlvs_worker *worker, unsigned long delay)

@@ -10,7 +10,7 @@ import time
 
 import wire
 from flow import Ends
-from lab import ADDRESS, CLONE_NEWNET
+from lab import ADDRESS, CLONE_NEWNET, phantom_server
 from suite import FAMILIES, PROTOCOLS, case, check, equal, poll, settle, until
 
 IDLE = 40
@@ -100,6 +100,30 @@ def rest(t, family, proto):
         ends.flow(2).send(b"again")
         equal(t.backend.live(), 1, "connections after a rest")
         until(lambda: t.backend.live() == 0, "the end of the one after a rest")
+
+
+# What can be asked for without end, and seconds between two runs of the upkeep that follow from it at the least.
+ASKED = {"nat_icmp_send": 0.25, "drop_entry": 0.25, "run_estimation": 0.25, "removals": 0.02, "timeouts": 0.02}
+
+
+@case("owners.paced.{what}", what=tuple(ASKED), needs=("rlvs",), fresh=True)
+def paced(t, what):
+    """However often somebody asks for it, the upkeep runs no oftener than its pace: a thread can't be kept busy by it."""
+    t.sysctl("expire_nodest_conn", 1)
+    ends = Ends(t, "nat", 4, "udp")
+    ends.flow().open()
+    other = t.target(4, "udp", ends.vport, "nat", phantom_server(4, 2), ends.rport)
+    lines = {"removals": (other, "-d" + other[2:].removesuffix(" -m")), "timeouts": ("--set 900 120 300",) * 2}
+    old = t.backend.sysctl(what) if what not in lines else None
+    start, runs = time.monotonic(), info(t)["upkeep_runs"]
+    if what in lines:
+        t.backend.restore(*lines[what] * 150)
+    else:
+        for number in range(300):
+            t.backend.sysctl(what, number % 2)
+        t.backend.sysctl(what, old)
+    ran, most = info(t)["upkeep_runs"] - runs, (time.monotonic() - start) / ASKED[what]
+    check(ran <= most + 3, f"{ran} runs, where there is time for {most:.0f}")
 
 
 @case("owners.module.{family}", family=FAMILIES, needs=("rlvs",), fresh=True)
