@@ -231,6 +231,10 @@ impl Director {
     fn tend(&self) -> bool {
         let (round, begun) = (self.round(), Jiffies::now());
         let left = self.flows.tend(round);
+        if round == Round::Orphans {
+            // Templates may have lost their last connection behind the look.
+            self.retimed.store(true, Ordering::Relaxed);
+        }
         if round != Round::Due {
             self.pace.done(begun.0, Jiffies::now().0, HZ);
         }

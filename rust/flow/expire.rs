@@ -234,6 +234,12 @@ impl<A: Family> Judge<Flow<A>> for Clock<'_, A> {
 
     fn removed(&self, flow: &Flow<A>) {
         self.table.release(flow);
+        if self.orphans {
+            flow.close_orphan();
+        }
+        if self.thin.is_some() {
+            flow.close_untried();
+        }
     }
 
     fn fewer(&self, number: usize) {

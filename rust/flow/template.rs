@@ -5,7 +5,7 @@
 //! A template is an entry of the table that no packet has, and is looked up when a connection
 //! begins. It and its connections share a [`Tie`]: it stays as long as they do, and its time-out
 //! begins anew with each. Whoever takes a template away closes it first, so that none
-//! begins by it any more; one that is closed counts as not there.
+//! begins by it any more; one that is closed counts as not there, nor at its destination.
 
 use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
@@ -59,15 +59,16 @@ impl Tie {
         self.conns.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn close(&self) {
-        self.conns.fetch_or(CLOSED, Ordering::Relaxed);
+    /// Closes it; true if it was open.
+    fn close(&self) -> bool {
+        self.conns.fetch_or(CLOSED, Ordering::Relaxed) & CLOSED == 0
     }
 
-    /// Closes it unless it has connections; true if it is closed now.
+    /// Closes it unless it has connections; true if it was open.
     fn close_idle(&self) -> bool {
         let relaxed = Ordering::Relaxed;
         let swap = self.conns.compare_exchange(0, CLOSED, relaxed, relaxed);
-        swap.is_ok() || self.is_closed()
+        swap.is_ok()
     }
 
     fn is_closed(&self) -> bool {
@@ -193,14 +194,38 @@ impl<A: Family> Flow<A> {
 
     /// Whether it may be taken away: not a template that a connection has just begun by.
     pub(super) fn may_go(&self) -> bool {
-        self.own_tie().is_none_or(|tie| tie.close_idle())
+        self.own_tie().is_none_or(|tie| self.close_idle(tie))
+    }
+
+    /// Closes its template, or itself, unless that has connections; true if it is closed now.
+    /// Both have the same destination, where it counts no more.
+    fn close_idle(&self, tie: &Tie) -> bool {
+        let closed = tie.close_idle();
+        if closed {
+            self.dest.unbind_template();
+        }
+        closed || tie.is_closed()
+    }
+
+    /// The same, whether that has connections or not.
+    fn close(&self, tie: &Tie) {
+        if tie.close() {
+            self.dest.unbind_template();
+        }
     }
 
     /// IPVS: with a connection that is taken away before its time goes its template, if that has
     /// no other and none got far. The worker clears it away.
     pub(super) fn close_untried(&self) {
         if let Some(tie) = self.tie().filter(|tie| tie.trust() == 0) {
-            tie.close_idle();
+            self.close_idle(tie);
+        }
+    }
+
+    /// IPVS: with the last connection whose server is gone goes the template.
+    pub(super) fn close_orphan(&self) {
+        if let Some(tie) = self.tie().filter(|_| !self.dest.available()) {
+            self.close_idle(tie);
         }
     }
 
@@ -220,7 +245,7 @@ impl<A: Family> Flow<A> {
     pub(super) fn template_left(&self, now: Jiffies) -> Option<Jiffies> {
         let tie = self.own_tie().filter(|tie| !tie.is_closed())?;
         let left = clock::left(now.0, self.stamp().0, tie.timeout().0, HZ);
-        if left.is_some() || tie.close_idle() {
+        if left.is_some() || self.close_idle(tie) {
             return left.map(Jiffies);
         }
         // IPVS: with connections it goes on, a minute at a time.
@@ -276,9 +301,9 @@ impl<A: Family> Flow<A> {
 
     /// It does no more.
     pub(super) fn unbind(&self) {
-        match self.is_template() {
-            true => self.dest.unbind_template(),
-            false => self.dest.unbind(),
+        match self.own_tie() {
+            Some(tie) => self.close(tie),
+            None => self.dest.unbind(),
         }
     }
 }
@@ -328,7 +353,7 @@ impl<A: Family> FlowTable<A> {
     /// Takes a template out that is not valid any more, or that somebody else is about to take.
     pub(crate) fn drop_template(&self, rcu: &Rcu, template: &Flow<A>) {
         if let Some(tie) = template.own_tie() {
-            tie.close();
+            template.close(tie);
             self.remove(rcu, template);
         }
     }

@@ -225,6 +225,21 @@ def removed(t, method, family):
           "where templates lead")
 
 
+@case("persist.flushed.{family}.{proto}", family=FAMILIES, proto=PROTOCOLS, fresh=True)
+def flushed(t, family, proto):
+    """With expire_nodest_conn the templates of a removed server go with their connections, at once."""
+    t.sysctl("expire_nodest_conn", 1)
+    ends = raw(t, "nat", family, proto)
+    for client in range(1, 21):
+        ends.flow(client).open()
+    server = t.target(family, proto, ends.vport, "nat", ends.rip, ends.rport)
+    t.backend.restore("-d" + server[2:].removesuffix(" -m"))
+    settle(ends.known, [], "connections and templates")
+    settle(t.backend.live, 0, "what is kept of them")
+    t.backend.restore(server)
+    equal(sum(counts(t).values()), 0, "persistent connections of the server when it is back")
+
+
 @case("persist.service_removed.{family}", family=FAMILIES)
 def service_removed(t, family):
     """A service that is removed and added again still has its templates."""
@@ -366,6 +381,20 @@ def full(t, family):
     equal(displaced(t, "templates"), 1, "templates that gave way")
     first.send(b"still", flags=wire.ACK)
     equal((t.backend.live(), sum(counts(t).values())), (4, 2), "connections, and templates at the server")
+
+
+@case("persist.displaced.{family}", needs=("rlvs",), family=FAMILIES, fresh=True)
+def gave_way(t, family):
+    """A template that goes with a connection that gives way does not count at the server any more."""
+    ends, other = raw(t, "nat", family, "tcp"), Ends(t, "nat", family, "udp")
+    syn = {"flags": wire.SYN, "payload": b""}
+    for client in (1, 2):
+        ends.flow(client).send(**syn)
+    equal((t.backend.live(), sum(counts(t).values())), (4, 2), "connections and templates")
+    t.sysctl("conn_max", 4)
+    other.flow(3).send(b"in the place of one")
+    equal([len(found) for found in states(ends)], [1, 1], "templates and connections that are left")
+    equal(sum(counts(t).values()), 1, "persistent connections")
 
 
 CLIENTS, CONNECTIONS = 40, 10
