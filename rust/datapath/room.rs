@@ -84,7 +84,7 @@ pub(crate) fn port<A: Family>(
     pick: &Pick<'_>,
     (rip, rport): (A, u16),
 ) -> Option<Local> {
-    let local = pick.local(rport);
+    let local = pick.local(rcu, rport);
     if local.is_some() {
         return local;
     }
@@ -98,7 +98,7 @@ pub(crate) fn port<A: Family>(
             return local;
         }
     }
-    pick.exhausted();
+    pick.exhausted(rcu);
     None
 }
 
@@ -121,7 +121,7 @@ fn displace_holder<'a, A: Family>(
 ) -> Option<&'a Flow<A>> {
     let flows = A::table(&director.flows);
     let mut worst = Worst::new();
-    pick.eldest(|local: IpAddr, Held { port, peer, proto }| {
+    pick.eldest(rcu, |local: IpAddr, Held { port, peer, proto }| {
         let Some(local) = A::of(local) else {
             return false;
         };

@@ -7,9 +7,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 
 use super::id::DestId;
+use super::sources::{Ready, Source, Sources};
 use crate::sched::Candidate;
 use crate::sys::quota::{Account, Taken, DESTS};
-use crate::sys::rcu::{Rcu, RcuBox, RcuCell};
+use crate::sys::rcu::{self, Rcu, RcuBox, RcuCell};
 use crate::sys::route::Path;
 use crate::sys::stats::Stats;
 
@@ -37,6 +38,8 @@ pub(crate) struct Dest {
     pub(crate) port: u16,
     method: AtomicU8,
     available: AtomicBool,
+    /// FULLNAT's local addresses and ports; without that none.
+    sources: RcuCell<Sources>,
     _quota: Taken,
     load: Load,
 }
@@ -67,6 +70,7 @@ impl Dest {
             port: id.port,
             method: AtomicU8::new(0),
             available: AtomicBool::new(false),
+            sources: RcuCell::empty(),
             _quota: DESTS.take(account)?,
             load: Load {
                 active: AtomicU32::new(0),
@@ -99,6 +103,18 @@ impl Dest {
     #[inline]
     pub(crate) fn available(&self) -> bool {
         self.available.load(Ordering::Relaxed)
+    }
+
+    /// From where FULLNAT talks to it.
+    pub(super) fn sources<'a>(&'a self, rcu: &'a Rcu) -> &'a [Source] {
+        self.sources.get(rcu).map_or(&[], |sources| sources)
+    }
+
+    /// Has FULLNAT talk to it from there. Sleeps.
+    pub(super) fn set_sources(&self, sources: Ready) {
+        let number = rcu::read(|rcu| self.sources(rcu).len());
+        let bytes = number.saturating_mul(size_of::<Source>());
+        self.sources.replace_large(sources, bytes);
     }
 
     /// Counts a packet of `bytes` to it; as in IPVS not once it was removed.
@@ -231,10 +247,11 @@ impl Dest {
         self.available.store(true, Ordering::Relaxed);
     }
 
-    /// Leaves its service.
+    /// Leaves its service. Sleeps.
     pub(super) fn leave(&self) {
         self.available.store(false, Ordering::Relaxed);
         self.path.replace(None);
+        self.set_sources(None);
     }
 }
 

@@ -18,7 +18,8 @@ use super::id::DestId;
 use super::meter::{Meter, Sampling, Sum};
 use super::ports::{PortKey, PortSet, PortSets};
 use super::refusal::{demand, Outcome, Refusal};
-use super::scheduler::{LocalAddr, Scheduler, Service, Slot, Source};
+use super::scheduler::{Scheduler, Service};
+use super::sources::{LocalAddr, Ready, Source, Sources};
 use super::spec::ServiceSpec;
 use crate::rates::{Rates, Row};
 use crate::sched::Change;
@@ -273,7 +274,9 @@ impl Entry {
         let node = RBTreeNode::new(id, serial, GFP_KERNEL_ACCOUNT)?;
         self.members.reserve(1, GFP_KERNEL_ACCOUNT)?;
         member.serial = serial;
-        member.ports = self.ports_for(&id, spec.method, pool.by_ref())?;
+        let (ports, sources) = self.equip(&id, spec.method, pool.by_ref())?;
+        member.ports = ports;
+        member.dest.set_sources(sources);
         member.dest.join(spec);
         // There is room for it.
         let _ = self.members.push_within_capacity(member);
@@ -293,20 +296,18 @@ impl Entry {
     /// Changes a destination.
     pub(super) fn edit(&mut self, id: &DestId, spec: &DestSpec, mut pool: Pool<'_>) -> Outcome {
         let index = self.position(id).ok_or(NO_DEST)?;
-        let ports = self.ports_for(id, spec.method, pool.by_ref())?;
-        // Without FULLNAT, before and after, the slots stay as they are.
-        let same = ports.is_empty() && self.members.get(index).is_some_and(|m| m.ports.is_empty());
-        let (before, ports) = self.swap(index, spec, ports);
-        let slots = if same {
-            self.present()
-        } else {
-            self.listed(None)
-        };
+        let (ports, sources) = self.equip(id, spec.method, pool.by_ref())?;
+        let (before, mut unused) = self.swap(index, spec, ports);
+        let slots = self.present();
         let published = slots.and_then(|slots| self.publish(slots, Change::Edited));
-        let unused = match (&published, before) {
-            (Err(_), Some(before)) => self.swap(index, &before, ports).1,
-            _ => ports,
-        };
+        match (&published, before) {
+            (Err(_), Some(before)) => unused = self.swap(index, &before, unused).1,
+            _ => {
+                if let Some(member) = self.members.get(index) {
+                    member.dest.set_sources(sources);
+                }
+            }
+        }
         release(pool.sets, &unused);
         published
     }
@@ -347,9 +348,8 @@ impl Entry {
         let member = self.members.remove(index).map_err(|_| EINVAL)?;
         // Schedulers count from the newest.
         let change = Change::Removed(self.members.len().saturating_sub(index));
-        let published = self
-            .listed(None)
-            .and_then(|slots| self.publish(slots, change));
+        let slots = self.list(self.members.len());
+        let published = slots.and_then(|slots| self.publish(slots, change));
         if let Err(refusal) = published {
             // It goes back to where it was; there is room for it.
             let _ = self.members.insert_within_capacity(index, member);
@@ -393,7 +393,7 @@ impl Entry {
         self.locals.push(local, GFP_KERNEL_ACCOUNT)?;
         let done = self
             .add_ports(addr, pool.by_ref())
-            .and_then(|()| self.publish(self.listed(None)?, Change::Other));
+            .and_then(|()| self.renew_sources(None));
         if done.is_err() {
             let last = self.locals.len().saturating_sub(1);
             self.remove_source(last, pool.sets);
@@ -433,7 +433,7 @@ impl Entry {
             EBUSY,
             c"FULLNAT destinations need this last local address: remove them or add another first",
         )?;
-        self.publish(self.listed(Some(index))?, Change::Other)?;
+        self.renew_sources(Some(index))?;
         self.remove_source(index, sets);
         Ok(())
     }
@@ -464,53 +464,72 @@ impl Entry {
         Ok(ports)
     }
 
+    /// The same with what packets see of them.
+    fn equip(&self, id: &DestId, method: u8, mut pool: Pool<'_>) -> Outcome<(KVVec<Use>, Ready)> {
+        let ports = self.ports_for(id, method, pool.by_ref())?;
+        match self.sources(&ports, None) {
+            Ok(sources) => Ok((ports, sources)),
+            Err(refusal) => {
+                release(pool.sets, &ports);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// What packets see of a destination's ports, but for those on local address number
+    /// `without`; nothing if there are none.
+    fn sources(&self, ports: &[Use], without: Option<usize>) -> Outcome<Ready> {
+        if ports.is_empty() {
+            return Ok(None);
+        }
+        let mut sources = Sources::with_capacity(ports.len(), GFP_KERNEL_ACCOUNT)?;
+        let pairs = self.locals.iter().zip(ports).enumerate();
+        for (_, (local, one)) in pairs.filter(|(index, _)| Some(*index) != without) {
+            let (local, ports) = (local.clone(), one.set.clone());
+            // There is room for it.
+            let _ = sources.push_within_capacity(Source { local, ports });
+        }
+        Ok(Some(RcuBox::new(sources, GFP_KERNEL_ACCOUNT)?))
+    }
+
+    /// Has packets see the ports of all members, but for those on local address number `without`.
+    fn renew_sources(&mut self, without: Option<usize>) -> Outcome {
+        let mut all = KVVec::with_capacity(self.members.len(), GFP_KERNEL_ACCOUNT)?;
+        for member in &self.members {
+            // There is room for it.
+            let _ = all.push_within_capacity(self.sources(&member.ports, without)?);
+        }
+        for (member, sources) in self.members.iter().zip(all) {
+            member.dest.set_sources(sources);
+        }
+        self.changed();
+        Ok(())
+    }
+
     /// What packets see of the destinations.
-    fn present(&self) -> Outcome<Front<Slot>> {
+    fn present(&self) -> Outcome<Front<Arc<Dest>>> {
         let slots = rcu::read(|rcu| self.service.scheduler.get(rcu).map(Scheduler::slots));
         Ok(slots.ok_or(ENOENT)?)
     }
 
     /// The same with the newest member. Most that come cost nothing of what the others cost.
-    fn grown(&self) -> Outcome<Front<Slot>> {
+    fn grown(&self) -> Outcome<Front<Arc<Dest>>> {
         let mut slots = self.present()?;
         let newest = self.members.last().ok_or(ENOENT)?;
-        match slots.push(self.slot(newest, None)?) {
+        match slots.push(newest.dest.clone()) {
             Ok(()) => Ok(slots),
-            Err(_) => self.list(self.members.len().saturating_mul(2), None),
+            Err(_) => self.list(self.members.len().saturating_mul(2)),
         }
     }
 
-    /// What packets are to see of the members, but for local address number `without`.
-    fn listed(&self, without: Option<usize>) -> Outcome<Front<Slot>> {
-        self.list(self.members.len(), without)
-    }
-
-    /// The same, with room for more.
-    fn list(&self, capacity: usize, without: Option<usize>) -> Outcome<Front<Slot>> {
+    /// What packets are to see of the members, with room for so many.
+    fn list(&self, capacity: usize) -> Outcome<Front<Arc<Dest>>> {
         let mut slots = Front::with_capacity(capacity, GFP_KERNEL_ACCOUNT)?;
         for member in &self.members {
             // There is room for it.
-            let _ = slots.push(self.slot(member, without)?);
+            let _ = slots.push(member.dest.clone());
         }
         Ok(slots)
-    }
-
-    fn slot(&self, member: &Member, without: Option<usize>) -> Outcome<Slot> {
-        let dest = member.dest.clone();
-        let sources = self.sources(member, without)?;
-        Ok(Slot { dest, sources })
-    }
-
-    fn sources(&self, member: &Member, without: Option<usize>) -> Outcome<KVVec<Source>> {
-        let mut sources = KVVec::new();
-        let pairs = self.locals.iter().zip(&member.ports).enumerate();
-        for (index, (local, one)) in pairs {
-            if Some(index) != without {
-                let (local, ports) = (local.clone(), one.set.clone());
-                sources.push(Source { local, ports }, GFP_KERNEL_ACCOUNT)?;
-            }
-        }
-        Ok(sources)
     }
 
     /// What the scheduler remembers, which goes with it.
@@ -530,7 +549,7 @@ impl Entry {
     }
 
     /// Publishes a scheduler of `slots`, which differ from the present ones by `change`.
-    fn publish(&mut self, slots: Front<Slot>, change: Change) -> Outcome {
+    fn publish(&mut self, slots: Front<Arc<Dest>>, change: Change) -> Outcome {
         let mut scheduler = Scheduler::build(&self.spec, slots, self.cache()?)?;
         let present = &self.service.scheduler;
         let bytes = rcu::read(|rcu| {
@@ -541,8 +560,12 @@ impl Entry {
         });
         let boxed = RcuBox::new(scheduler, GFP_KERNEL_ACCOUNT)?;
         present.replace_large(Some(boxed), bytes);
-        self.generation = self.generation.wrapping_add(1).max(1);
+        self.changed();
         Ok(())
+    }
+
+    fn changed(&mut self) {
+        self.generation = self.generation.wrapping_add(1).max(1);
     }
 }
 

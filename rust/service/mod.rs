@@ -18,6 +18,7 @@ mod ports;
 mod refusal;
 mod scheduler;
 mod servers;
+mod sources;
 mod spec;
 mod table;
 mod totals;
@@ -53,7 +54,8 @@ pub(crate) use self::entry::{Entry, Member};
 pub(crate) use self::id::{DestId, ServiceId};
 pub(crate) use self::ports::{Held, PortSet};
 pub(crate) use self::refusal::{Outcome, Refusal};
-pub(crate) use self::scheduler::{Local, LocalAddr, Pick, Service};
+pub(crate) use self::scheduler::{Pick, Service};
+pub(crate) use self::sources::{Local, LocalAddr};
 pub(crate) use self::spec::ServiceSpec;
 
 /// The network namespace that services are in, as far as they need it.

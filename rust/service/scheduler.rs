@@ -11,8 +11,9 @@ use kernel::sync::Arc;
 use super::cache::AddrCache;
 use super::dest::Dest;
 use super::id::ServiceId;
-use super::ports::{Held, PortSet};
+use super::ports::Held;
 use super::refusal::{demand, Outcome};
+use super::sources::Local;
 use super::spec::ServiceSpec;
 use crate::pool::turn::Turn;
 use crate::sched::persist::{First, Name, Persistence};
@@ -43,7 +44,7 @@ impl Service {
             .scheduler
             .get(rcu)
             .map_or(&[][..], |scheduler| &scheduler.slots);
-        slots.iter().for_each(|slot| slot.dest.path.clear());
+        slots.iter().for_each(|dest| dest.path.clear());
     }
 
     /// Chooses a destination for a new connection.
@@ -74,16 +75,16 @@ impl Service {
         rule.name(self.id.mark, self.id.port, packet)
     }
 
-    /// Gives a new connection the destination of its template. `None`: with FULLNAT, if the
-    /// destination is not this service's, whose local addresses it would need.
+    /// Gives a new connection the destination of its template, which may be another service's
+    /// that has a template of the same name. `None`: the service is gone.
     pub(crate) fn keep<'a>(&'a self, rcu: &'a Rcu, dest: &'a Arc<Dest>) -> Option<Pick<'a>> {
-        Some(self.at_port(self.scheduler.get(rcu)?.keep(dest)?))
+        Some(self.at_port(self.scheduler.get(rcu)?.picked(dest)))
     }
 
-    /// IPVS: a persistent service that has no port of its own leads each port to itself.
+    /// IPVS: a persistent service leads each port but its own to itself.
     #[inline]
     fn at_port<'a>(&self, mut pick: Pick<'a>) -> Pick<'a> {
-        pick.keeps_port &= self.id.port == 0;
+        pick.own_port = (!self.id.is_marked()).then_some(self.id.port);
         pick
     }
 
@@ -108,27 +109,6 @@ impl Service {
     }
 }
 
-/// One of a service's local addresses.
-pub(crate) struct LocalAddr {
-    pub(crate) addr: IpAddr,
-    /// Connections refused because no port was left.
-    pub(crate) exhausted: AtomicU64,
-    pub(super) _quota: Taken,
-}
-
-/// A local address with its ports towards one destination.
-pub(super) struct Source {
-    pub(super) local: Arc<LocalAddr>,
-    pub(super) ports: Arc<PortSet>,
-}
-
-/// A destination with what FULLNAT needs.
-pub(super) struct Slot {
-    pub(super) dest: Arc<Dest>,
-    /// Empty unless the method is FULLNAT.
-    pub(super) sources: KVVec<Source>,
-}
-
 /// A scheduler with its destinations, newest first.
 pub(super) struct Scheduler {
     kind: Kind,
@@ -136,7 +116,7 @@ pub(super) struct Scheduler {
     /// Each datagram is a connection of its own.
     one_packet: bool,
     persistence: Option<Persistence>,
-    slots: Front<Slot>,
+    slots: Front<Arc<Dest>>,
     table: KVVec<u32>,
     cursor: AtomicU64,
     cache: Option<Arc<AddrCache>>,
@@ -150,7 +130,7 @@ impl Scheduler {
     /// Works out the tables for `slots`.
     pub(super) fn build(
         spec: &ServiceSpec,
-        slots: Front<Slot>,
+        slots: Front<Arc<Dest>>,
         cache: Option<Arc<AddrCache>>,
     ) -> Outcome<Self> {
         let kind = spec.kind;
@@ -178,7 +158,7 @@ impl Scheduler {
     }
 
     /// What it is made from.
-    pub(super) fn slots(&self) -> Front<Slot> {
+    pub(super) fn slots(&self) -> Front<Arc<Dest>> {
         self.slots.clone()
     }
 
@@ -196,14 +176,8 @@ impl Scheduler {
         if next.is_some_and(|next| self.slots.shares(&next.slots)) {
             return table;
         }
-        let sources = self
-            .slots
-            .iter()
-            .map(|slot| slot.sources.len())
-            .sum::<usize>();
-        let slots = self.slots.len().saturating_mul(size_of::<Slot>());
-        let sources = sources.saturating_mul(size_of::<Source>());
-        table.saturating_add(slots).saturating_add(sources)
+        let slots = self.slots.len().saturating_mul(size_of::<Arc<Dest>>());
+        table.saturating_add(slots)
     }
 
     /// Goes on where `old` stands, from which it differs by `change`.
@@ -223,25 +197,16 @@ impl Scheduler {
             cache: &self.cache,
         };
         let index = sched::pick(self.kind, self.flags, &self.slots, state, key, outside)?;
-        let slot = self.slots.get(index).ok_or(Nobody::Left)?;
-        Ok(self.picked(&slot.dest, &slot.sources))
+        let dest = self.slots.get(index).ok_or(Nobody::Left)?;
+        Ok(self.picked(dest))
     }
 
-    fn keep<'a>(&'a self, dest: &'a Arc<Dest>) -> Option<Pick<'a>> {
-        if u32::from(dest.method()) != fwd::FULLNAT {
-            return Some(self.picked(dest, &[]));
-        }
-        let mut slots = self.slots.iter();
-        let slot = slots.find(|slot| Arc::ptr_eq(&slot.dest, dest))?;
-        Some(self.picked(dest, &slot.sources))
-    }
-
-    fn picked<'a>(&'a self, dest: &'a Arc<Dest>, sources: &'a [Source]) -> Pick<'a> {
+    fn picked<'a>(&'a self, dest: &'a Arc<Dest>) -> Pick<'a> {
         Pick {
             dest,
-            sources,
             one_packet: self.one_packet,
-            keeps_port: self.persistence.is_some(),
+            persistent: self.persistence.is_some(),
+            own_port: None,
             turn: &self.turn,
             look: &self.look,
         }
@@ -253,20 +218,11 @@ pub(crate) struct Pick<'a> {
     pub(crate) dest: &'a Arc<Dest>,
     /// No datagram is to be remembered.
     pub(crate) one_packet: bool,
-    /// The packet keeps its port, whatever the destination's.
-    keeps_port: bool,
-    sources: &'a [Source],
+    persistent: bool,
+    /// The service's port; none if it goes by mark.
+    own_port: Option<u16>,
     turn: &'a Turn,
     look: &'a Turn,
-}
-
-/// A local address and port, taken for one connection.
-pub(crate) struct Local {
-    pub(crate) addr: IpAddr,
-    /// Host order.
-    pub(crate) port: u16,
-    /// Where the port goes back to.
-    pub(crate) set: Arc<PortSet>,
 }
 
 /// How many of a service's local addresses a new connection tries for a port. Each costs a lock
@@ -282,8 +238,8 @@ impl<'a> Pick<'a> {
         Self {
             dest,
             one_packet,
-            keeps_port: true,
-            sources: &[],
+            persistent: true,
+            own_port: None,
             turn,
             look: turn,
         }
@@ -296,24 +252,33 @@ impl Pick<'_> {
     pub(crate) fn port(&self, dport: u16, method: u8) -> u16 {
         match self.dest.port {
             0 => dport,
-            // Not with FULLNAT, whose local ports are for this one.
-            port if !self.keeps_port || u32::from(method) == fwd::FULLNAT => port,
-            _ => dport,
+            _ if self.persistent && self.keeps(dport, method) => dport,
+            port => port,
+        }
+    }
+
+    /// Whether a packet to a persistent service keeps its port: it is not the service's own.
+    fn keeps(&self, dport: u16, method: u8) -> bool {
+        match self.own_port {
+            Some(port) => dport != port,
+            // Not with FULLNAT, whose local ports are for the destination's.
+            None => u32::from(method) != fwd::FULLNAT,
         }
     }
 
     /// Takes a local port for FULLNAT towards port `peer` at the real server, the service's
     /// local addresses serving in turn. `None`: there is none left on those that were tried;
     /// the next try goes on behind them.
-    pub(crate) fn local(&self, peer: u16) -> Option<Local> {
-        self.turn
-            .find(self.sources, TRY, |source| source.take(peer))
+    pub(crate) fn local(&self, rcu: &Rcu, peer: u16) -> Option<Local> {
+        let sources = self.dest.sources(rcu);
+        self.turn.find(sources, TRY, |source| source.take(peer))
     }
 
     /// Shows to `f`, of some local addresses, the ports that were handed out longest ago. If it
     /// says no to all of an address, others of that come next time.
-    pub(crate) fn eldest(&self, mut f: impl FnMut(IpAddr, Held) -> bool) {
-        self.look.find(self.sources, LOOK, |source| -> Option<()> {
+    pub(crate) fn eldest(&self, rcu: &Rcu, mut f: impl FnMut(IpAddr, Held) -> bool) {
+        let sources = self.dest.sources(rcu);
+        self.look.find(sources, LOOK, |source| -> Option<()> {
             let held = source.ports.eldest().into_iter().flatten();
             // All are looked at, whatever `f` says to the first.
             if !held.fold(false, |any, held| f(source.local.addr, held) | any) {
@@ -324,53 +289,43 @@ impl Pick<'_> {
     }
 
     /// Counts a connection that gets no port, at the addresses that were tried.
-    pub(crate) fn exhausted(&self) {
-        for source in self.turn.last(self.sources, TRY) {
+    pub(crate) fn exhausted(&self, rcu: &Rcu) {
+        for source in self.turn.last(self.dest.sources(rcu), TRY) {
             source.local.exhausted.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Source {
-    fn take(&self, peer: u16) -> Option<Local> {
-        Some(Local {
-            addr: self.local.addr,
-            port: self.ports.take(peer)?,
-            set: self.ports.clone(),
-        })
-    }
-}
-
-impl Candidate for Slot {
+impl Candidate for Arc<Dest> {
     fn addr(&self) -> IpAddr {
-        Candidate::addr(&*self.dest)
+        Candidate::addr(&**self)
     }
 
     fn port(&self) -> u16 {
-        Candidate::port(&*self.dest)
+        Candidate::port(&**self)
     }
 
     #[inline]
     fn weight(&self) -> u32 {
-        self.dest.weight()
+        (**self).weight()
     }
 
     fn last_weight(&self) -> u32 {
-        self.dest.last_weight()
+        (**self).last_weight()
     }
 
     #[inline]
     fn active(&self) -> u32 {
-        self.dest.active()
+        (**self).active()
     }
 
     #[inline]
     fn total(&self) -> u32 {
-        self.dest.total()
+        (**self).total()
     }
 
     #[inline]
     fn usable(&self) -> bool {
-        self.dest.usable()
+        (**self).usable()
     }
 }

@@ -146,6 +146,23 @@ def ftp(t, family):
     equal(found, {(join(ADDRESS["vip"][family], 0), join(ADDRESS["rs1"][family], 0))}, "virtual and real server")
 
 
+@case("persist.shared.{method}.{family}", method=("nat",), family=FAMILIES, fresh=True)
+@case("persist.shared.{method}.{family}", needs=("fullnat",), method=("fullnat",), family=FAMILIES, fresh=True)
+def shared(t, method, family):
+    """IPVS: services for FTP and for all ports share their templates, so a client of both has one server, of either."""
+    vip, ports = ADDRESS["vip"][family], (21, 80)
+    for host in OTHER:
+        for port in ports:
+            t.serve(host, family, "tcp", port)
+    for host, port in (("rs1", 21), ("rs2", 0)):
+        words, local = f"-t {join(vip, port)}", ADDRESS["lip1"][family]
+        t.backend.restore(f"-A {words} -s rr -p 300", *([f"-P {words} -z {local}"] if method == "fullnat" else []),
+                          f"-a {words} -r {join(ADDRESS[host][family], port)} {FORWARD[method]}")
+    names = [t.client(family, "tcp", port).ask_until_answered().name for port in (21, 80, 21, 80)]
+    equal(names, ["rs1"] * 4, "servers of a client's connections")
+    equal(sum(counts(t).values()), 1, "templates")
+
+
 @case("persist.mask.{kind}.{family}", kind=KINDS, family=FAMILIES, fresh=True)
 def mask(t, kind, family):
     """Clients of one network count as one; those of the next do not."""
