@@ -5,6 +5,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::known::{self, is_let_in};
+use super::persist::Failed;
 use super::schedule;
 use crate::director::Director;
 use crate::flow::{Family, Flow, Flows};
@@ -65,12 +66,21 @@ fn begin<A: Family>(director: &Director, mut packet: Packet<'_>, quote: &Quote<A
     let Some(service) = schedule::service_of(director, &packet, &context) else {
         return packet.accept();
     };
-    if director.flows.defence.drops_new() || !is_let_in::<A>(&mut packet) {
+    if director.flows.defence.drops_new() {
+        return packet.drop();
+    }
+    if schedule::is_foreign(packet.rcu(), &context, service) {
+        return packet.accept();
+    }
+    if !is_let_in::<A>(&mut packet) {
         return packet.drop();
     }
     match schedule::quoted(director, &packet, &context, service) {
-        Some(flow) => to_server(&director.flows, packet, flow, quote),
-        None => packet.drop(),
+        Ok(flow) => to_server(&director.flows, packet, flow, quote),
+        // As for a packet of its own.
+        Err(Failed::Nobody) if service.is_beside(context.tuple.dport) => packet.accept(),
+        Err(Failed::Nobody | Failed::Unsaid) => packet.drop(),
+        Err(Failed::Full(counter)) => schedule::refuse(packet, counter),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::flow::{Extra, Family, Flow, FlowTable, Hold, Key};
 use crate::packet::{Context, Tuple};
 use crate::proto;
 use crate::sched;
+use crate::sched::persist::FTP_DATA;
 use crate::service::{Dest, Local, Pick, Service};
 use crate::sys::index::{Refused, Side};
 use crate::sys::net::Net;
@@ -23,8 +24,6 @@ use crate::wire::uapi::fwd;
 
 /// How often a new flow may meet others in its places, which give way or turn out to be gone.
 const TRIES: usize = 3;
-/// The port that FTP servers send files from (RFC 959).
-const FTP_DATA: u16 = 20;
 
 /// Schedules a packet that belongs to no flow, or takes the place of one that is over; one that
 /// is for no service goes on untouched.
@@ -65,12 +64,16 @@ fn forget<A: Family>(director: &Director, rcu: &Rcu, over: Option<&Flow<A>>) {
 
 /// Whether a flow may begin with the packet.
 fn may_begin<A>(director: &Director, context: &Context<A>) -> bool {
-    // IPVS: that is how a server of FTP calls its client.
-    if context.tuple.sport == FTP_DATA {
-        return false;
-    }
     // IPVS, `sloppy_tcp`: a connection may come here that has begun elsewhere.
     context.may_create() || context.may_join() && director.config.sloppy_tcp()
+}
+
+/// Whether a packet that a service was found for is not for it.
+pub(super) fn is_foreign<A>(rcu: &Rcu, context: &Context<A>, service: &Service) -> bool {
+    // IPVS: the one is how a server of FTP calls its client; other ports than its own FTP's
+    // service serves with persistence only.
+    let beside = service.is_beside(context.tuple.dport);
+    context.tuple.sport == FTP_DATA || beside && service.persistence(rcu).is_none()
 }
 
 /// The service that a packet is for.
@@ -84,9 +87,9 @@ pub(super) fn service_of<'a, A: Family>(
     }
     let to = (context.tuple.dst.into(), context.tuple.dport);
     let mark = || packet.mark();
-    director
-        .services
-        .find(packet.rcu(), mark, context.proto, to)
+    let is_privileged = |port| packet.net().is_privileged(port);
+    let services = &director.services;
+    services.find(packet.rcu(), mark, is_privileged, context.proto, to)
 }
 
 fn begin<A: Family>(
@@ -95,11 +98,15 @@ fn begin<A: Family>(
     context: &Context<A>,
     (service, over): (&Service, Option<&Flow<A>>),
 ) -> Verdict {
+    // IPVS, `drop_packet`: before anybody is chosen.
+    let dropped = director.flows.defence.drops_new();
+    if !dropped && is_foreign(packet.rcu(), context, service) {
+        forget(director, packet.rcu(), over);
+        return known::past(director, packet, context);
+    }
     if !known::is_let_in::<A>(&mut packet) {
         return packet.drop();
     }
-    // IPVS, `drop_packet`: before anybody is chosen.
-    let dropped = director.flows.defence.drops_new();
     let rcu = packet.rcu();
     let picked = match dropped {
         true => None,
@@ -198,6 +205,11 @@ fn nobody<A: Family>(
     context: &Context<A>,
     (service, over): (&Service, Option<&Flow<A>>),
 ) -> Verdict {
+    // IPVS: what is not for FTP's own port may be for the host.
+    if service.is_beside(context.tuple.dport) {
+        forget(director, packet.rcu(), over);
+        return known::past(director, packet, context);
+    }
     // IPVS, `cache_bypass`: what is for another host goes there.
     let (services, rcu) = (&director.services, packet.rcu());
     let passes = director.config.cache_bypass();
@@ -219,31 +231,19 @@ fn is_elsewhere<A: Family>(net: &Net, addr: A) -> bool {
     addr_type(net, addr.into()) == AddrType::Unicast
 }
 
-/// A flow that begins with an error about one of its packets, whatever the flags of that; `None`:
-/// there can't be one, which is counted.
+/// A flow that begins with an error about one of its packets, whatever the flags of that.
 pub(super) fn quoted<'a, A: Family>(
     director: &'a Director,
     packet: &Packet<'a>,
     context: &Context<A>,
     service: &'a Service,
-) -> Option<&'a Flow<A>> {
+) -> Result<&'a Flow<A>, Failed<'a>> {
     let rcu = packet.rcu();
-    let flow = match choose(director, None, context, (service, rcu)) {
-        Ok((pick, hold)) => remember(director, packet, context, (&pick, hold.as_ref())),
-        Err(Failed::Nobody | Failed::Unsaid) => return None,
-        Err(Failed::Full(counter)) => Err(counter),
-    };
-    match flow {
-        Ok(flow) => {
-            let table = A::table(&director.flows);
-            table.shorten(&director.flows.timeouts, rcu, flow);
-            Some(flow)
-        }
-        Err(counter) => {
-            counter.fetch_add(1, Ordering::Relaxed);
-            None
-        }
-    }
+    let (pick, hold) = choose(director, None, context, (service, rcu))?;
+    let flow = remember(director, packet, context, (&pick, hold.as_ref()));
+    let flow = flow.map_err(Failed::Full)?;
+    A::table(&director.flows).shorten(&director.flows.timeouts, rcu, flow);
+    Ok(flow)
 }
 
 /// Where a new connection goes, and its hold on a template, if it has one.
@@ -267,7 +267,7 @@ fn once<A: Family>(
     known::request(&director.flows, packet, &flow, context)
 }
 
-fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
+pub(super) fn refuse(packet: Packet<'_>, counter: &AtomicU64) -> Verdict {
     counter.fetch_add(1, Ordering::Relaxed);
     packet.drop()
 }

@@ -116,6 +116,8 @@ bool rlvs_skb_strip(struct sk_buff *skb, unsigned int len, bool v6);
 
 /* shim_route.c: the way to an address */
 
+bool rlvs_port_is_privileged(struct net *net, u16 port);
+
 #define RLVS_ROUTE_LOCAL 1
 #define RLVS_ROUTE_DIRECT 2
 #define RLVS_ROUTE_POLICED 4

@@ -14,6 +14,12 @@
 #include "shim.h"
 #include "shim_xfrm.h"
 
+/* Whether a port is for privileged servers. */
+bool rlvs_port_is_privileged(struct net *net, u16 port)
+{
+	return inet_port_requires_bind_service(net, port);
+}
+
 /*
  * With want_saddr, *@saddr receives the source address that the host would use;
  * otherwise *@saddr takes part in the lookup. Without a route: an error pointer,

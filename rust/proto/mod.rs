@@ -34,6 +34,8 @@ trait Protocol {
     const CHECK_IS_OPTIONAL: bool = false;
     /// Offset of the byte that tells what a packet does to its connection.
     const FLAGS: Option<usize> = None;
+    /// Whether FTP uses it.
+    const CARRIES_FTP: bool = false;
     /// Its states, each at the index of its number.
     const STATES: &'static [Row];
 
@@ -192,6 +194,12 @@ pub(crate) fn check_is_optional(number: u8) -> bool {
 #[inline(always)]
 pub(crate) fn flags_at(number: u8) -> Option<usize> {
     ask!(number, P => P::FLAGS, None)
+}
+
+/// Whether FTP uses a protocol.
+#[inline(always)]
+pub(crate) fn carries_ftp(number: u8) -> bool {
+    ask!(number, P => P::CARRIES_FTP, false)
 }
 
 /// Whether a packet with `flags` may open a flow.

@@ -192,6 +192,7 @@ impl Protocol for Tcp {
     const HEADER: usize = 20;
     const CHECK: usize = 16;
     const FLAGS: Option<usize> = Some(13);
+    const CARRIES_FTP: bool = true;
     #[rustfmt::skip]
     const STATES: &'static [Row] = &[
         //       name           s  active phase

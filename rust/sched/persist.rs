@@ -13,7 +13,9 @@ use crate::hash::folded::{self, hash3};
 pub(crate) const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 
 /// The port of FTP's control connections.
-const FTP: u16 = 21;
+pub(crate) const FTP: u16 = 21;
+/// The port that FTP servers send files from (RFC 959).
+pub(crate) const FTP_DATA: u16 = 20;
 /// The protocol of a template of a service by mark (`IPPROTO_IP`).
 const ANY: u8 = 0;
 /// What tells the protocol of a template from that of a connection.

@@ -4,6 +4,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::sched::persist::FTP;
+
 /// A service: protocol, virtual address and port, where port 0 stands for all that have no
 /// service of their own; or a firewall mark and the address family, whose unspecified address
 /// stands in the place of one.
@@ -49,6 +51,11 @@ impl ServiceId {
     /// Whether it is for every port of its address.
     pub(crate) fn is_wildcard(&self) -> bool {
         !self.is_marked() && self.port == 0
+    }
+
+    /// Whether it is for FTP's control connections.
+    pub(crate) fn is_ftp(&self) -> bool {
+        !self.is_marked() && self.port == FTP
     }
 
     /// The identity as words for a hash function; different identities give different words.

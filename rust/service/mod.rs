@@ -41,6 +41,8 @@ use self::servers::Servers;
 use self::table::{Place, Table};
 use self::totals::Totals;
 use self::trash::Trash;
+use crate::proto;
+use crate::sched::persist::{FTP, FTP_DATA};
 use crate::sched::Kind;
 use crate::sys::net::Net;
 use crate::sys::once::Once;
@@ -86,6 +88,8 @@ pub(crate) struct Services {
     number: [AtomicU32; 2],
     /// How many of them go by a mark.
     marks: [AtomicU32; 2],
+    /// How many of them are at FTP's port.
+    ftp: [AtomicU32; 2],
     /// How many are for all ports.
     wildcards: AtomicU32,
     /// How many have an engine that lets real servers call.
@@ -122,6 +126,7 @@ impl Services {
             table: Table::new(),
             number: Default::default(),
             marks: Default::default(),
+            ftp: Default::default(),
             wildcards: AtomicU32::new(0),
             engines: Default::default(),
             bypass: Once::empty(),
@@ -131,12 +136,13 @@ impl Services {
     }
 
     /// The service for a packet with `mark` to `addr` and `port` (host order): in IPVS's order
-    /// the one for the mark, the one for this port, the one for all ports.
+    /// the one for the mark, the one for this port, FTP's, the one for all ports.
     #[inline]
     pub(crate) fn find<'a>(
         &'a self,
         rcu: &'a Rcu,
         mark: impl FnOnce() -> u32,
+        is_privileged: impl FnOnce(u16) -> bool,
         proto: u8,
         (addr, port): (IpAddr, u16),
     ) -> Option<&'a Service> {
@@ -150,8 +156,20 @@ impl Services {
             }
         }
         let exact = find(ServiceId::at(proto, addr, port));
-        if exact.is_some() || self.wildcards.load(Ordering::Relaxed) == 0 {
+        if exact.is_some() {
             return exact;
+        }
+        if of(&self.ftp, v6).load(Ordering::Relaxed) != 0 {
+            // Data connections, to a port that either end may have chosen.
+            let data = || port == FTP_DATA || !is_privileged(port);
+            let wanted = (proto::carries_ftp(proto) && data()).then_some(FTP);
+            let ftp = wanted.and_then(|port| find(ServiceId::at(proto, addr, port)));
+            if ftp.is_some() {
+                return ftp;
+            }
+        }
+        if self.wildcards.load(Ordering::Relaxed) == 0 {
+            return None;
         }
         find(ServiceId::at(proto, addr, 0))
     }
@@ -234,6 +252,9 @@ impl Services {
         if id.is_marked() {
             step(of(&self.marks, v6));
         }
+        if id.is_ftp() {
+            step(of(&self.ftp, v6));
+        }
         if id.is_wildcard() {
             step(&self.wildcards);
         }
@@ -275,8 +296,8 @@ impl Services {
     pub(crate) fn flush(&self) {
         let mut rules = self.rules.lock();
         self.table.clear();
-        let numbers = Iterator::chain(self.number.iter(), &self.marks);
-        let numbers = Iterator::chain(numbers, &self.engines);
+        let numbers = [&self.number, &self.marks, &self.ftp, &self.engines];
+        let numbers = numbers.into_iter().flatten();
         for number in Iterator::chain(numbers, [&self.wildcards]) {
             number.store(0, Ordering::Relaxed);
         }

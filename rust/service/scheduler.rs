@@ -64,6 +64,12 @@ impl Service {
         }
     }
 
+    /// Whether it is FTP's, and was found for a packet to another port.
+    #[inline]
+    pub(crate) fn is_beside(&self, dport: u16) -> bool {
+        dport != self.id.port && self.id.is_ftp()
+    }
+
     /// How it is persistent, if it is.
     #[inline]
     pub(crate) fn persistence<'a>(&'a self, rcu: &'a Rcu) -> Option<&'a Persistence> {

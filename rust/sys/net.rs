@@ -5,6 +5,8 @@
 use core::ptr::NonNull;
 use kernel::bindings;
 
+use crate::ffi;
+
 /// A network namespace.
 ///
 /// # Invariants
@@ -29,6 +31,12 @@ impl Net {
     pub(crate) unsafe fn from_raw(net: *mut bindings::net) -> Self {
         // SAFETY: Not null by the contract.
         Self(unsafe { NonNull::new_unchecked(net) })
+    }
+
+    /// Whether a port is for privileged servers: one below `net.ipv4.ip_unprivileged_port_start`.
+    pub(crate) fn is_privileged(self, port: u16) -> bool {
+        // SAFETY: The namespace is valid.
+        unsafe { ffi::rlvs_port_is_privileged(self.as_ptr(), port) }
     }
 
     /// The namespace as C sees it.

@@ -135,17 +135,6 @@ def sticks_fullnat(t, method, family, early):
     sticks(t, "port", method, family)
 
 
-@case("persist.ftp.{family}", family=FAMILIES, fresh=True)
-def ftp(t, family):
-    """The template of a service at FTP's port is for all ports."""
-    t.serve("rs1", family, "tcp", 21)
-    t.backend.restore(t.service(family, "tcp", 21, "-s rr -p 300"),
-                      t.target(family, "tcp", 21, "nat", ADDRESS["rs1"][family], 21))
-    t.client(family, "tcp", 21).ask()
-    found = {(c.virtual, c.target) for c in t.backend.connections() if c.source.endswith(":0")}
-    equal(found, {(join(ADDRESS["vip"][family], 0), join(ADDRESS["rs1"][family], 0))}, "virtual and real server")
-
-
 @case("persist.shared.{method}.{family}", method=("nat",), family=FAMILIES, fresh=True)
 @case("persist.shared.{method}.{family}", needs=("fullnat",), method=("fullnat",), family=FAMILIES, fresh=True)
 def shared(t, method, family):
