@@ -12,8 +12,6 @@ use crate::sys::random;
 use crate::sys::sysctl::{Bound, Published, Reading, Value, Values};
 use crate::sys::time::{Jiffies, HZ};
 
-/// The largest number of those that IPVS takes as they are.
-const MOST: u32 = i32::MAX as u32;
 /// The most connections that can be asked for.
 const MAX_CONNS: u32 = 1 << 30;
 
@@ -52,9 +50,10 @@ pub(crate) enum Guard {
 }
 
 /// Seconds for which lblc and lblcr remember an address: a day.
-const EXPIRATION: u32 = 24 * 60 * 60;
+const EXPIRATION: i32 = 24 * 60 * 60;
 /// At most as many as IPVS can count in ticks.
-const MAX_EXPIRATION: u32 = i32::MAX as u32 / HZ;
+// CAST: far below 2^31.
+const MAX_EXPIRATION: i32 = i32::MAX / HZ as i32;
 
 /// The values, visible with what `R` reads; gone when dropped.
 pub(crate) type Sysctls<R> = Published<R, SETTINGS>;
@@ -104,26 +103,25 @@ impl Config {
             ),
             expiration(c"lblc_expiration"),
             expiration(c"lblcr_expiration"),
-            // As in IPVS anything but 0 is yes.
-            count(c"run_estimation", 1).watched(net, follow.estimation),
-            count(c"expire_quiescent_template", 0),
-            Value::new(c"conn_reuse_mode", 1, Bound::At(0), Bound::At(3)),
-            switch(c"expire_nodest_conn", false),
-            switch(c"sloppy_tcp", false),
-            switch(c"schedule_icmp", false),
-            switch(c"nat_icmp_send", false).watched(net, follow.servers),
-            switch(c"ignore_tunneled", false),
-            switch(c"snat_reroute", true).watched(net, follow.ways),
-            switch(c"pmtu_disc", true).watched(net, follow.ways),
-            switch(c"cache_bypass", false).watched(net, follow.bypass),
-            count(c"amemthresh", 1024),
-            count(c"am_droprate", 10),
+            any(c"run_estimation", 1).watched(net, follow.estimation),
+            any(c"expire_quiescent_template", 0),
+            any(c"conn_reuse_mode", 1),
+            any(c"expire_nodest_conn", 0),
+            any(c"sloppy_tcp", 0),
+            any(c"schedule_icmp", 0),
+            any(c"nat_icmp_send", 0).watched(net, follow.servers),
+            any(c"ignore_tunneled", 0),
+            any(c"snat_reroute", 1).watched(net, follow.ways),
+            any(c"pmtu_disc", 1).watched(net, follow.ways),
+            any(c"cache_bypass", 0).watched(net, follow.bypass),
+            any(c"amemthresh", 1024),
+            any(c"am_droprate", 10),
             mode(c"drop_entry").watched(net, follow.defence),
             mode(c"drop_packet").watched(net, follow.defence),
             mode(c"secure_tcp").watched(net, follow.defence),
             // Without effect: until there is synchronisation, and where there are no threads for
             // rates and tables fit themselves.
-            switch(c"backup_only", false),
+            any(c"backup_only", 0),
             Value::signed(c"est_nice", 0, -20, 19),
             Value::signed(c"conn_lfactor", conn_load, -8, 8),
             Value::signed(c"svc_lfactor", svc_load, -8, 8),
@@ -168,14 +166,14 @@ impl Config {
 
     /// For how many seconds a scheduler remembers an address.
     pub(crate) fn expiration(&self, kind: Kind) -> u32 {
-        self.values.get(match kind {
+        self.at_least_none(match kind {
             Kind::Lblcr => LBLCR_EXPIRATION,
             _ => LBLC_EXPIRATION,
         })
     }
 
-    /// Which connections that are over give way to new ones: 0 none, 1 those that are, 2 and 3
-    /// also those of which one half is and the other can't be seen.
+    /// Which connections that are over give way to new ones: 0 none, others those that are, with
+    /// bit 1 also those of which one half is and the other can't be seen.
     pub(crate) fn conn_reuse_mode(&self) -> u32 {
         self.values.get(CONN_REUSE_MODE)
     }
@@ -227,10 +225,11 @@ impl Config {
 
     /// With fewer free pages than this the memory is short.
     pub(crate) fn amemthresh(&self) -> u32 {
-        self.values.get(AMEMTHRESH)
+        self.at_least_none(AMEMTHRESH)
     }
 
-    /// Of so many new connections one is dropped, if that does not go by the memory.
+    /// Of so many new connections one is dropped, if that does not go by the memory; all are if
+    /// the number is negative (IPVS).
     pub(crate) fn am_droprate(&self) -> u32 {
         self.values.get(AM_DROPRATE)
     }
@@ -251,6 +250,13 @@ impl Config {
     pub(crate) fn is_guarded(&self) -> bool {
         let guards = [Guard::DropEntry, Guard::DropPacket, Guard::SecureTcp];
         guards.into_iter().any(|guard| self.mode(guard) != 0)
+    }
+
+    /// A number that may be negative, which is as good as 0.
+    fn at_least_none(&self, index: usize) -> u32 {
+        // CAST: the same bits are an `i32`.
+        let number = self.values.get(index) as i32;
+        number.max(0).unsigned_abs()
     }
 
     fn is_on(&self, index: usize) -> bool {
@@ -274,12 +280,9 @@ impl Outside for Config {
     }
 }
 
-const fn switch(name: &'static CStr, on: bool) -> Value {
-    Value::new(name, on as u32, Bound::At(0), Bound::At(1))
-}
-
-const fn count(name: &'static CStr, now: u32) -> Value {
-    Value::new(name, now, Bound::At(0), Bound::At(MOST))
+/// One that IPVS takes as it is; where it is a switch, anything but 0 is yes.
+const fn any(name: &'static CStr, now: i32) -> Value {
+    Value::signed(name, now, i32::MIN, i32::MAX)
 }
 
 const fn mode(name: &'static CStr) -> Value {
@@ -287,7 +290,7 @@ const fn mode(name: &'static CStr) -> Value {
 }
 
 const fn expiration(name: &'static CStr) -> Value {
-    Value::new(name, EXPIRATION, Bound::At(0), Bound::At(MAX_EXPIRATION))
+    Value::signed(name, EXPIRATION, -MAX_EXPIRATION, MAX_EXPIRATION)
 }
 
 /// As many as take about a quarter of the memory at 256 bytes each.

@@ -2,7 +2,7 @@
 
 //! The director: all that rlvs keeps in one network namespace.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{fence, AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 
 use crate::config::{Config, Follow, Sysctls};
@@ -118,12 +118,14 @@ impl Director {
 
     /// Makes all ways void, too.
     fn reroute(&self) {
+        // ORDERING: between the setting and the ways; who keeps one looks the other way round.
+        fence(Ordering::SeqCst);
         self.services.forget_paths();
         self.recheck();
     }
 
     /// Makes it possible that connections go past all destinations, if that is set. Without
-    /// memory they are refused, until the setting is written again.
+    /// memory they are refused, until a change or the worker, whom they call, has found some.
     fn open_bypass(&self) {
         if self.config.cache_bypass() {
             let _ = self.services.open_bypass(&self.account);
@@ -187,6 +189,7 @@ impl Director {
 
     /// Says that the configuration has changed, so that the worker looks after it.
     pub(crate) fn changed(&self) {
+        self.open_bypass();
         if self.config.nat_icmp_send() || self.services.servers_matter() {
             self.services.servers_changed();
             if !self.services.list_few_servers(|| self.lists_servers()) {
@@ -393,6 +396,7 @@ impl Job for Director {
         self.runs.fetch_add(1, Ordering::Relaxed);
         let left = self.tend();
         self.open_gate();
+        self.open_bypass();
         let tidy = self.services.sweep(|kind| self.config.expiration(kind));
         let (on, idle) = (self.config.run_estimation(), self.conns() == 0);
         let rates = self.services.estimate(on, idle, self.interval());

@@ -213,6 +213,9 @@ fn nobody<A: Family>(
     // IPVS, `cache_bypass`: what is for another host goes there.
     let (services, rcu) = (&director.services, packet.rcu());
     let passes = director.config.cache_bypass();
+    if passes && !services.has_bypass() {
+        director.hurry_worker();
+    }
     let pick = services
         .bypass(rcu, service, A::V6)
         .filter(|_| passes && is_elsewhere(&packet.net(), context.tuple.dst));

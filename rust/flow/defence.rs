@@ -53,8 +53,8 @@ impl Defence {
     }
 
     fn refill(&self, rate: u32) {
-        let left = i32::try_from(rate).unwrap_or(i32::MAX);
-        self.left.store(left, Ordering::Relaxed);
+        // CAST: the bits of an `i32`. IPVS: if it is negative each one is the last.
+        self.left.store(rate as i32, Ordering::Relaxed);
     }
 
     /// Looks at what is set and at the memory.

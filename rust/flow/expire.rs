@@ -90,18 +90,25 @@ impl<A: Family> FlowTable<A> {
             return;
         }
         // Only who calls this makes the table grow.
-        let buckets = rcu::read(|rcu| self.0.buckets(rcu));
-        for _ in 0..buckets / SHARE / STRIP {
-            let clock = Clock {
-                thin: Some(turns),
-                ..Clock::new(self, timeouts)
-            };
-            let [chance] = random::words();
-            // CAST: the low bits are meant.
-            let bucket = chance as usize & buckets.wrapping_sub(1) & !(STRIP - 1);
-            rcu::read(|rcu| self.0.scan(rcu, Position::at(bucket), STRIP, true, &clock));
-            rcu::cond_resched();
+        let sizes = rcu::read(|rcu| self.0.sizes(rcu));
+        for (table, buckets) in sizes.into_iter().enumerate() {
+            for _ in 0..buckets / SHARE / STRIP {
+                let [chance] = random::words();
+                // CAST: the low bits are meant.
+                let bucket = chance as usize & buckets.wrapping_sub(1) & !(STRIP - 1);
+                self.thin_at(timeouts, turns, Position::at(table, bucket));
+                rcu::cond_resched();
+            }
         }
+    }
+
+    /// The same for a strip of buckets.
+    fn thin_at(&self, timeouts: &Timeouts, turns: &Turns, at: Position) {
+        let clock = Clock {
+            thin: Some(turns),
+            ..Clock::new(self, timeouts)
+        };
+        rcu::read(|rcu| self.0.scan(rcu, at, STRIP, true, &clock));
     }
 
     /// Lets a flow end soon unless a packet of it comes (IPVS: three seconds before the first).

@@ -3,6 +3,7 @@
 //! The forwarding methods, one file each, and what they share.
 
 use core::net::IpAddr;
+use core::sync::atomic::{fence, Ordering};
 use kernel::prelude::*;
 
 use crate::flow::ways::Way;
@@ -158,6 +159,12 @@ fn dest_path<'a, A: Family>(
     }
     let path = RcuBox::new(path, GFP_ATOMIC).map_err(|_| NoWay::Lost)?;
     let path = dest.keep_path(rcu, path);
+    // ORDERING: between the way and the setting. If that was written meanwhile either this sees it,
+    // or who wrote it forgets the way.
+    fence(Ordering::SeqCst);
+    if path.may_fragment() == flows.config.pmtu_disc() {
+        dest.path.clear();
+    }
     Ok((path, path.mtu().ok_or(NoWay::Lost)?))
 }
 

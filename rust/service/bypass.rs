@@ -62,6 +62,11 @@ impl Services {
         Ok(())
     }
 
+    /// Whether it is.
+    pub(crate) fn has_bypass(&self) -> bool {
+        self.bypass.get().is_some()
+    }
+
     /// What lets a connection of `service` go past all destinations, if that is possible: it is
     /// one by mark, since others are for addresses of this host.
     pub(crate) fn bypass<'a>(&'a self, rcu: &Rcu, service: &Service, v6: bool) -> Option<Pick<'a>> {

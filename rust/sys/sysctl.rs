@@ -40,7 +40,7 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    /// One that may be negative, from `min` to `max`.
+    /// One that may be negative, from `min` to `max`; its bits are those of an `i32`.
     pub(crate) const fn signed(name: &'static CStr, now: i32, min: i32, max: i32) -> Self {
         // CAST: the same bits, which C reads as an int again.
         let [now, min, max] = [now as u32, min as u32, max as u32];
@@ -203,11 +203,7 @@ fn setting<const N: usize>(values: &Values<N>, value: &Value) -> bindings::ctl_t
         data: ptr::from_ref(value).cast_mut().cast(),
         maxlen: size_of::<u32>() as c_int,
         mode: 0o644,
-        // Nothing follows a change of one that may be negative.
-        proc_handler: Some(match value.signed {
-            true => bindings::proc_dointvec_minmax,
-            false => store,
-        }),
+        proc_handler: Some(store),
         extra1: values.bound(&value.min),
         extra2: values.bound(&value.max),
         ..pin_init::zeroed()
@@ -219,7 +215,7 @@ fn setting<const N: usize>(values: &Values<N>, value: &Value) -> bindings::ctl_t
 /// # Safety
 ///
 /// Called by the kernel with an entry that [`setting`] made, in a table that is registered, and
-/// with what `proc_douintvec_minmax` wants.
+/// with what `proc_douintvec_minmax` and `proc_dointvec_minmax` want.
 unsafe extern "C" fn store(
     entry: *const bindings::ctl_table,
     write: c_int,
@@ -227,10 +223,15 @@ unsafe extern "C" fn store(
     len: *mut usize,
     position: *mut bindings::loff_t,
 ) -> c_int {
-    // SAFETY: By the contract.
-    let result = unsafe { bindings::proc_douintvec_minmax(entry, write, buffer, len, position) };
     // SAFETY: By the contract the entry refers to the first field of a live `Value`.
     let value = unsafe { &*(*entry).data.cast::<Value>() };
+    // SAFETY: By the contract.
+    let result = unsafe {
+        match value.signed {
+            true => bindings::proc_dointvec_minmax(entry, write, buffer, len, position),
+            false => bindings::proc_douintvec_minmax(entry, write, buffer, len, position),
+        }
+    };
     if let (0, true, Some((net, changed))) = (result, write != 0, value.watch) {
         changed(&net);
     }

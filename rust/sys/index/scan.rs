@@ -32,9 +32,10 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// The bucket of a number, which is a multiple of [`TOGETHER`].
-    pub(crate) fn at(bucket: usize) -> Self {
-        Self { table: 0, bucket }
+    /// A bucket, whose number is a multiple of [`TOGETHER`], of a table as [`Index::sizes`] has
+    /// them.
+    pub(crate) fn at(table: usize, bucket: usize) -> Self {
+        Self { table, bucket }
     }
 }
 
@@ -80,6 +81,13 @@ impl<X: Copy, const N: usize> Few<X, N> {
 }
 
 impl<T: Entry> Index<T> {
+    /// Buckets of the present table, and of the one that it moves to: a move may have stopped half
+    /// way for want of memory.
+    pub(crate) fn sizes(&self, rcu: &Rcu) -> [usize; TABLES] {
+        let next = self.table(rcu).next();
+        [self.buckets(rcu), next.map_or(0, Table::buckets)]
+    }
+
     /// Looks through `count` buckets for those whose time has come, or at all, and lets
     /// `judge` decide. Returns where to go on, or `None` at the end. For the one who resizes.
     pub(crate) fn scan(

@@ -59,6 +59,19 @@ def packets(t, proto, family):
     ends.flow(100).send(b"all again", flags=wire.SYN)
 
 
+@case("defence.packets_all.{family}", family=FAMILIES)
+def packets_all(t, family):
+    """With a negative am_droprate all new connections are dropped, and with 0 none."""
+    ends = Ends(t, "nat", family, "udp")
+    t.sysctl("am_droprate", -5)
+    t.sysctl("drop_packet", 3)
+    ends.up.send(*(ends.flow(client).request(b"new") for client in range(1, 21)))
+    t.backend.sysctl("am_droprate", 0)
+    t.backend.sysctl("drop_packet", 3)
+    ends.flow(100).send(b"behind them")
+    equal(len(ends.known()), 1, "connections")
+
+
 @case("defence.packets_short.{family}", family=FAMILIES)
 def packets_short(t, family):
     """drop_packet by the memory: when there is hardly any of what should be, nearly all are dropped."""

@@ -13,12 +13,14 @@ import netlink as nl
 import wire
 from capture import Unfinished
 from cases.icmp import ERRORS, errors
+from cases.marks import ELSEWHERE, mark, named
 from cases.owners import info
 from cases.sip import Calls, message
+from cases.strangers import lead_to, refusals
 from faulty import METHODS, Faults
 from flow import Ends
 from ipsec import Policies
-from lab import ADDRESS, CLONE_NEWNET, MAC
+from lab import ADDRESS, CLONE_NEWNET, MAC, phantom_client
 from netlink import DUMP, Genl
 from suite import FAMILIES, Failed, case, check, equal, poll, until
 from watch import NOTHING, sides
@@ -428,6 +430,53 @@ def unfinished(error, start):
     head = wire.pseudo(wire.binary(ip.source), wire.binary(ip.target), ip.proto, len(ip.l4)) if ip.version == 6 else b""
     data[start + 2:start + 4] = struct.pack("!H", wire.total(head))
     return bytes(data)
+
+
+@case("faults.bypass.{family}", needs=NEEDS, family=FAMILIES)
+def bypass(t, family):
+    """cache_bypass finds no memory when it is set: connections are refused until the worker, called by one, has found some."""
+    faults, address, port, numbers = Faults(t, traffic=False), ELSEWHERE[family], t.port(), iter(range(1000, 60_000))
+    lead_to(t, family, address)
+    mark(t, family, "udp", port, address=address)
+    far, up = t.tap("rs2"), t.inject("client", "eth0", ("router", "client"))
+
+    def passes():
+        up.send(wire.udp(phantom_client(family), next(numbers), address, port, b"past all"))
+        return far.select(lambda ip: ip.payload == b"past all", outgoing=False)
+
+    @contextlib.contextmanager
+    def scenario():
+        t.backend.reload()
+        t.backend.restore(f"-A {named(family)} -s rr")
+        far.drop()
+
+        def act(_failing):
+            t.backend.sysctl("cache_bypass", 1)
+            until(passes, "a datagram to another host")
+        yield act
+    faults.each(scenario)
+
+
+@case("faults.servers.{family}", needs=NEEDS, family=FAMILIES)
+def servers(t, family):
+    """The list of real servers for nat_icmp_send finds no memory: the worker tries again."""
+    faults, ends = Faults(t, traffic=False), Ends(t, "nat", family, "udp")
+    stray = ends.flow().build((ends.rip, ends.rport), (phantom_client(family, 9), 77), payload=b"to nobody")
+
+    def told():
+        ends.down.send(stray)
+        return refusals(ends.far, family, ends.rip)
+
+    @contextlib.contextmanager
+    def scenario():
+        t.backend.sysctl("nat_icmp_send", 0)
+        ends.far.drop()
+
+        def act(_failing):
+            t.backend.sysctl("nat_icmp_send", 1)
+            until(told, "an error at the server")
+        yield act
+    faults.each(scenario)
 
 
 @case("faults.tunnel.{family}_in_{outer}", needs=NEEDS, family=FAMILIES, outer=FAMILIES)

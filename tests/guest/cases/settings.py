@@ -4,24 +4,28 @@
 from suite import case, check, equal, raises
 
 # Name: its default, what it takes, what it refuses.
-SWITCH = ((0, 1), (-1, 2, "x"))
-NUMBER = ((0, 2**31 - 1), (-1, 2**31, "x"))
+ANY = ((-2**31, -1, 0, 1, 2, 2**31 - 1), (-2**31 - 1, 2**31, "1x", "x"))
+SECONDS = ((0, -1, 2**31 // 1000), (2**31, "x"))
 SETTINGS = {
-    "conn_reuse_mode": (1, (0, 1, 2, 3), (-1, 4, "1x")),
-    "expire_nodest_conn": (0, *SWITCH),
-    "sloppy_tcp": (0, *SWITCH),
-    "schedule_icmp": (0, *SWITCH),
-    "nat_icmp_send": (0, *SWITCH),
-    "ignore_tunneled": (0, *SWITCH),
-    "snat_reroute": (1, *SWITCH),
-    "pmtu_disc": (1, *SWITCH),
-    "cache_bypass": (0, *SWITCH),
-    "backup_only": (0, *SWITCH),
+    "conn_reuse_mode": (1, *ANY),
+    "expire_nodest_conn": (0, *ANY),
+    "sloppy_tcp": (0, *ANY),
+    "schedule_icmp": (0, *ANY),
+    "nat_icmp_send": (0, *ANY),
+    "ignore_tunneled": (0, *ANY),
+    "snat_reroute": (1, *ANY),
+    "pmtu_disc": (1, *ANY),
+    "cache_bypass": (0, *ANY),
+    "backup_only": (0, *ANY),
     "est_nice": (0, (-20, 19), (-21, 20, "x")),
     "conn_lfactor": (-2, (-8, 8), (-9, 9, "x")),
     "svc_lfactor": (-2, (-8, 8), (-9, 9, "x")),
-    "amemthresh": (1024, *NUMBER),
-    "am_droprate": (10, *NUMBER),
+    "amemthresh": (1024, *ANY),
+    "am_droprate": (10, *ANY),
+    "run_estimation": (1, *ANY),
+    "expire_quiescent_template": (0, *ANY),
+    "lblc_expiration": (86_400, *SECONDS),
+    "lblcr_expiration": (86_400, *SECONDS),
     "drop_entry": (0, (0, 3), (-1, 4, "x")),
     "drop_packet": (0, (0, 3), (-1, 4, "x")),
     "secure_tcp": (0, (0, 3), (-1, 4, "x")),

@@ -5,10 +5,11 @@ ignore_tunneled, cache_bypass."""
 import wire
 from cases.icmp import ERRORS, one_error
 from cases.marks import ELSEWHERE, MARK, TABLE, mark, named
+from cases.owners import info
 from context import join
 from flow import Ends
 from lab import ADDRESS, phantom_client
-from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, settle, until
+from suite import EARLY, FAMILIES, PROTOCOLS, case, check, equal, poll, settle, until
 
 UNREACHABLE = {4: (3, 3), 6: (1, 4)}
 TUNNEL = {4: (wire.IPIP, "ipip"), 6: (wire.IPV6_IN_IP, "ip6tnl mode ip6ip6")}
@@ -105,6 +106,26 @@ def answer(t, family, proto, early):
         until(lambda: passed(b""), "the reset at the client")
     flow = ends.flow().open()
     flow.send_back(b"of a connection", flags=wire.ACK)
+
+
+@case("strangers.answer_soon.{family}", family=FAMILIES, fresh=True)
+def answer_soon(t, family):
+    """A server that is added counts at once, even if the next look for what is not used any more is seconds away."""
+    t.sysctl("run_estimation", 0)
+    t.sysctl("nat_icmp_send", 1)
+    ends = Ends(t, "nat", family, "udp", balance=False)
+    server = t.target(family, "udp", ends.vport, "nat", ends.rip, ends.rport)
+    other = server.replace(join(ends.rip, ends.rport), join(ends.rip, 9))
+    t.backend.restore(t.service(family, "udp", ends.vport), other, "-d" + other[2:].removesuffix(" -m"))
+    if t.backend.name == "rlvs":
+        looked = info(t)["upkeep_runs"] + 1
+        until(lambda: info(t)["upkeep_runs"] > looked, "a look for what is not used any more")
+    t.backend.restore(server)
+
+    def told():
+        ends.down.send(ends.flow().build((ends.rip, ends.rport), (phantom_client(family, 9), 77), payload=b"to nobody"))
+        return refusals(ends.far, family, ends.rip)
+    check(poll(told, 2), "no error at the server within two seconds")
 
 
 @case("strangers.tunnel.{family}.{value}", family=FAMILIES, value=(0, 1))
