@@ -267,6 +267,9 @@ fn once<A: Family>(
     // Another service's flow may have its rewritten addresses, and earns nothing by it.
     packet.forget_origin(A::V6);
     flow.dest.stats.connection();
+    if let Some(hold) = chosen.1 {
+        hold.count_datagram();
+    }
     known::request(&director.flows, packet, &flow, context)
 }
 

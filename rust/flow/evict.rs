@@ -74,15 +74,19 @@ impl<A: Family> Flow<A> {
     /// Whether hardly anybody misses it (IPVS: `drop_entry`): it is half open, or has been idle
     /// for a minute, few packets have come from its client, and it is its turn.
     pub(super) fn is_dispensable(&self, turns: &Turns, now: Jiffies) -> bool {
+        let idle = now.since(self.stamp()) >= Jiffies::seconds(IDLE);
         if self.is_template() {
-            // IPVS: one that no connection got far with, and that has none now.
-            return self.is_untried();
+            // IPVS: one that no connection got far with, and that has none now; where datagrams
+            // go one by one it is as a connection.
+            return match self.datagrams() {
+                0 => self.is_untried(),
+                number => idle && turns.takes(number),
+            };
         }
         if self.is_half_open() {
             return true;
         }
         let open = matches!(self.phase(), Phase::Open | Phase::Datagrams);
-        let idle = now.since(self.stamp()) >= Jiffies::seconds(IDLE);
         open && idle && turns.takes(self.packets())
     }
 }

@@ -14,6 +14,7 @@ use kernel::sync::Arc;
 use super::calls::Call;
 use super::{Extra, Family, Flow, FlowTable, Key};
 use crate::expiry::clock;
+use crate::expiry::defence::MANY;
 use crate::expiry::rank::{rank_template, rank_void, Rank};
 use crate::hash::folded;
 use crate::packet::Tuple;
@@ -37,6 +38,8 @@ pub(super) struct Tie {
     timeout: AtomicU32,
     /// What speaks for its client: [`ASSURED`], [`BACK`], [`SERVED`].
     trust: AtomicU8,
+    /// Datagrams that went one by one (one-packet scheduling), up to one more than [`MANY`].
+    datagrams: AtomicU8,
 }
 
 /// A connection of it got far (IPVS).
@@ -116,6 +119,15 @@ impl Hold {
     pub(super) fn tie(&self) -> Arc<Tie> {
         self.0.conns.fetch_add(1, Ordering::Relaxed);
         self.0.clone()
+    }
+
+    /// The connection is a datagram that goes by itself.
+    pub(crate) fn count_datagram(&self) {
+        let datagrams = &self.0.datagrams;
+        let number = datagrams.load(Ordering::Relaxed);
+        if number <= MANY {
+            datagrams.store(number.wrapping_add(1), Ordering::Relaxed);
+        }
     }
 
     /// Takes that back.
@@ -235,6 +247,12 @@ impl<A: Family> Flow<A> {
         tie.is_some_and(|tie| !tie.is_assured() && !tie.has_conns())
     }
 
+    /// How many datagrams went by a template one by one, as far as they are counted.
+    pub(super) fn datagrams(&self) -> u8 {
+        let tie = self.own_tie();
+        tie.map_or(0, |tie| tie.datagrams.load(Ordering::Relaxed))
+    }
+
     /// A template's time-out.
     pub(super) fn template_timeout(&self) -> Option<Jiffies> {
         Some(self.own_tie()?.timeout())
@@ -323,6 +341,7 @@ impl<A: Family> FlowTable<A> {
             conns: AtomicU32::new(0),
             timeout: AtomicU32::new(timeout),
             trust: AtomicU8::new(0),
+            datagrams: AtomicU8::new(0),
         };
         let tie = Arc::new(tie, GFP_ATOMIC).ok()?;
         let call = match &sought.said {

@@ -3,7 +3,7 @@
 
 import wire
 from flow import Ends
-from suite import EARLY, FAMILIES, case, check, equal, settle, until
+from suite import EARLY, FAMILIES, case, check, equal, poll, settle, until
 
 GUARDS = ("drop_entry", "drop_packet", "secure_tcp")
 # More pages than any machine has.
@@ -99,6 +99,18 @@ def entries(t, family):
         flow.send_back(b"there", flags=wire.ACK)
     states = sorted(c.state for c in ends.known() if c.source.endswith(":5000"))
     equal(states, ["ESTABLISHED"] * 5, "open connections")
+
+
+@case("defence.entries_ops.{family}", family=FAMILIES, fresh=True)
+def entries_ops(t, family):
+    """drop_entry 3: a client whose datagrams go one by one has no connection, and keeps his server while he is there."""
+    ends, many = Ends(t, "dr", family, "udp", balance=False), 200
+    t.backend.restore(t.service(family, "udp", ends.vport, "-s rr -p 300 -o"),
+                      t.target(family, "udp", ends.vport, "dr", ends.rip, ends.rport))
+    ends.up.send(*(ends.flow(1 + number).request(b"one") for number in range(many)))
+    settle(t.backend.live, many, "templates")
+    t.sysctl("drop_entry", 3)
+    check(not poll(lambda: t.backend.live() < many, 6), f"{many - t.backend.live()} templates went within six seconds")
 
 
 @case("defence.secure.nat.{family}.{early}", family=FAMILIES, early=EARLY)
