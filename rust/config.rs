@@ -9,9 +9,11 @@ use crate::sched::{Kind, Outside};
 use crate::sys::host;
 use crate::sys::net::Net;
 use crate::sys::random;
-use crate::sys::sysctl::{Bound, Published, Reading, Value, Values};
+use crate::sys::sysctl::{Bound, Cpus, Kept, Mirrored, Published, Reading, Value, Values};
 use crate::sys::time::{Jiffies, HZ};
 
+/// The largest number of those that IPVS takes as they are.
+const MOST: u32 = i32::MAX as u32;
 /// The most connections that can be asked for.
 const MAX_CONNS: u32 = 1 << 30;
 
@@ -38,8 +40,26 @@ const AM_DROPRATE: usize = 18;
 const DROP_ENTRY: usize = 19;
 const DROP_PACKET: usize = 20;
 const SECURE_TCP: usize = 21;
+const CONN_LFACTOR: usize = 24;
+const SVC_LFACTOR: usize = 25;
 /// How many there are, with those that are only kept.
 const SETTINGS: usize = 26;
+
+/// Where IPVS's tools look for the settings, and those of rlvs's own that are not there.
+const IPVS_FOLDER: &CStr = c"net/ipv4/vs";
+const OURS: [&CStr; 3] = [c"early", c"lport_min", c"lport_max"];
+/// What only the machine's administrator may write, as in IPVS.
+const SHARED: [&CStr; 7] = [
+    c"sync_qlen_max",
+    c"sync_sock_size",
+    c"run_estimation",
+    c"est_cpulist",
+    c"est_nice",
+    c"conn_lfactor",
+    c"svc_lfactor",
+];
+/// Settings of what is not built yet, which are only kept.
+const UNBUILT: usize = 8;
 
 /// A defence, by the place of its mode.
 #[derive(Clone, Copy)]
@@ -57,6 +77,13 @@ const MAX_EXPIRATION: i32 = i32::MAX / HZ as i32;
 
 /// The values, visible with what `R` reads; gone when dropped.
 pub(crate) type Sysctls<R> = Published<R, SETTINGS>;
+
+/// The values by IPVS's names; gone when dropped.
+pub(crate) struct IpvsSysctls {
+    _values: Mirrored<SETTINGS>,
+    _unbuilt: Mirrored<UNBUILT>,
+    _kept: Kept,
+}
 
 /// What follows when somebody writes a setting; it may sleep.
 pub(crate) struct Follow {
@@ -78,6 +105,8 @@ pub(crate) struct Follow {
 #[derive(Clone)]
 pub(crate) struct Config {
     values: Arc<Values<SETTINGS>>,
+    /// Without effect, as no thread estimates rates.
+    cpus: Arc<Cpus>,
 }
 
 impl Config {
@@ -128,13 +157,45 @@ impl Config {
         ]);
         Ok(Self {
             values: Arc::new(values, GFP_KERNEL)?,
+            cpus: Arc::new(Cpus::new()?, GFP_KERNEL)?,
         })
     }
 
     /// Shows the settings in `net`, with what `R` reads.
     pub(crate) fn publish<R: Reading>(&self, net: Net) -> Result<Sysctls<R>> {
         let (path, values) = (c"net/rlvs", self.values.clone());
-        Published::new(net, path, values, c"est_cpulist")
+        Published::new(net, path, values, self.cpus())
+    }
+
+    /// Shows them by IPVS's names as well, and what IPVS has besides.
+    pub(crate) fn publish_as_ipvs(&self, net: Net) -> Result<IpvsSysctls> {
+        let (values, cpus) = (self.values.clone(), self.cpus());
+        let mode = |name: &CStr| {
+            let shared = SHARED.iter().any(|other| *other == name);
+            let mode = if shared && !host::owns(net) {
+                0o444
+            } else {
+                0o644
+            };
+            (!OURS.iter().any(|other| *other == name)).then_some(mode)
+        };
+        let unbuilt = Arc::new(unbuilt(), GFP_KERNEL)?;
+        let (threshold, conntrack) = (c"sync_threshold", c"conntrack");
+        Ok(IpvsSysctls {
+            _values: Mirrored::new(net, IPVS_FOLDER, values, Some(cpus), mode)?,
+            _unbuilt: Mirrored::new(net, IPVS_FOLDER, unbuilt, None, mode)?,
+            _kept: Kept::new(net, IPVS_FOLDER, threshold, [3, 50], conntrack)?,
+        })
+    }
+
+    fn cpus(&self) -> (&'static CStr, Arc<Cpus>) {
+        (c"est_cpulist", self.cpus.clone())
+    }
+
+    /// Of the tables of connections and of services, as IPVS would have them.
+    pub(crate) fn load_factors(&self) -> [i32; 2] {
+        // CAST: kept as C reads it.
+        [CONN_LFACTOR, SVC_LFACTOR].map(|index| self.values.get(index) as i32)
     }
 
     /// Whether known connections are served before routing.
@@ -283,6 +344,29 @@ impl Outside for Config {
 /// One that IPVS takes as it is; where it is a switch, anything but 0 is yes.
 const fn any(name: &'static CStr, now: i32) -> Value {
     Value::signed(name, now, i32::MIN, i32::MAX)
+}
+
+/// The settings of synchronisation and SCTP, as long as there are none.
+fn unbuilt() -> Values<UNBUILT> {
+    let pages = u32::try_from(host::buffer_pages() >> 5).unwrap_or(MOST);
+    Values::new([
+        Value::new(c"sync_version", 1, Bound::At(0), Bound::At(1)),
+        Value::new(c"sync_ports", 1, Bound::At(1), Bound::At(64)),
+        switch(c"sync_persist_mode", false),
+        count(c"sync_qlen_max", pages.min(MOST)),
+        count(c"sync_sock_size", 0),
+        count(c"sync_refresh_period", 0),
+        Value::new(c"sync_retries", 0, Bound::At(0), Bound::At(3)),
+        switch(c"sloppy_sctp", false),
+    ])
+}
+
+const fn switch(name: &'static CStr, on: bool) -> Value {
+    Value::new(name, on as u32, Bound::At(0), Bound::At(1))
+}
+
+const fn count(name: &'static CStr, now: u32) -> Value {
+    Value::new(name, now, Bound::At(0), Bound::At(MOST))
 }
 
 const fn mode(name: &'static CStr) -> Value {

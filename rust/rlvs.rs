@@ -28,6 +28,7 @@ mod wire;
 
 use director::Director;
 use flow::Flow;
+use sys::claim::Claim;
 use sys::{index, netdev, netns, quota, rcu, slab};
 
 module! {
@@ -42,11 +43,15 @@ module! {
             default: 100,
             description: "Percent of what the memory allows all user namespaces together (0 to 100)",
         },
+        doors: u8 {
+            default: 1,
+            description: "Whether IPVS's own tools find rlvs (1), or rlvs keeps to its own names (0)",
+        },
     },
 }
 
 /// The module; fields stand in drop order: no new requests, no events, then no namespaces, then
-/// nothing that RCU still has to free, then the memory that it came from.
+/// nothing that RCU still has to free, then the memory that it came from; then IPVS may come.
 struct Rlvs {
     _control: control::Registration,
     _devices: netdev::Watch<Director>,
@@ -56,12 +61,14 @@ struct Rlvs {
     _flows6: slab::OpenPool,
     _tables: [slab::OpenPool; 2],
     _users: quota::Users,
+    _claim: Option<Claim>,
 }
 
 impl kernel::Module for Rlvs {
     fn init(module: &'static ThisModule) -> Result<Self> {
         // Before there are namespaces.
         quota::set(*module_parameters::quota.value_ref())?;
+        let claim = Claim::new(*module_parameters::doors.value_ref())?;
         let users = quota::open();
         let tables = index::open_tables()?;
         let flows4 = index::open_pool::<Flow<Ipv4Addr>>(c_str!("rlvs_flow4"))?;
@@ -69,7 +76,7 @@ impl kernel::Module for Rlvs {
         let deferred = rcu::Barrier;
         let directors = netns::Registration::new()?;
         let devices = netdev::Watch::new(&directors)?;
-        let control = control::register(module)?;
+        let control = control::register(module, &directors, claim.as_ref())?;
         Ok(Self {
             _control: control,
             _devices: devices,
@@ -79,6 +86,7 @@ impl kernel::Module for Rlvs {
             _flows6: flows6,
             _tables: tables,
             _users: users,
+            _claim: claim,
         })
     }
 }

@@ -12,7 +12,7 @@ use super::read::subject;
 use super::write;
 use crate::director::Director;
 use crate::flow::{self, FlowTable};
-use crate::service::Entry;
+use crate::service::{Entry, Rules};
 use crate::sys::genl::{Dump, Message};
 use crate::sys::rcu;
 use crate::wire::uapi::cmd;
@@ -21,10 +21,44 @@ use crate::wire::uapi::cmd;
 pub(super) fn services(dump: &mut Dump<'_>, director: &Director) -> Result {
     director.services.read(|rules| {
         dump.generation(rules.generation);
-        let [last, _] = dump.cursor();
-        rules.each_after(last, |serial, entry| {
-            dump.message(cmd::NEW_SERVICE, |m| write::service(m, entry))?;
-            dump.remember([serial, 0]);
+        services_in(dump, rules)
+    })
+}
+
+/// The same, and nobody is told to ask again: IPVS's tools take that for an error. Each service
+/// that is there all the time is in it once.
+pub(super) fn services_as_they_are(dump: &mut Dump<'_>, director: &Director) -> Result {
+    director.services.read(|rules| services_in(dump, rules))
+}
+
+fn services_in(dump: &mut Dump<'_>, rules: &Rules) -> Result {
+    let [last, _] = dump.cursor();
+    rules.each_after(last, |serial, entry| {
+        dump.message(cmd::NEW_SERVICE, |m| write::service(m, entry))?;
+        dump.remember([serial, 0]);
+        Ok(())
+    })
+}
+
+/// The destinations of a service, newest first, as [`services_as_they_are`]; of one that is not
+/// there, none. Remembers the service's serial number and that of the last destination.
+pub(super) fn members_as_they_are(dump: &mut Dump<'_>, director: &Director) -> Result {
+    let Ok(id) = subject(dump.request()) else {
+        return Ok(());
+    };
+    director.services.read(|rules| {
+        let [serial, last] = dump.cursor();
+        let entry = match serial {
+            0 => director.services.entry_in(rules, &id).ok(),
+            serial => rules.get(serial),
+        };
+        let Some(entry) = entry else {
+            return Ok(());
+        };
+        let service = entry.service().serial();
+        entry.members_before(last).try_for_each(|(serial, member)| {
+            dump.message(cmd::NEW_DEST, |m| write::member_as_ipvs(m, member))?;
+            dump.remember([service, serial]);
             Ok(())
         })
     })

@@ -8,6 +8,9 @@ use crate::service::Refusal;
 use crate::sys::genl::Request;
 use crate::wire::nlattr;
 
+/// Where attributes stand that are in no nest.
+pub(super) const TOP: &str = "message";
+
 /// Why a request fails.
 pub(super) enum Fault {
     /// It asks for what can't be.
@@ -24,28 +27,38 @@ impl From<Refusal> for Fault {
     }
 }
 
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
 impl Fault {
     /// A refusal by the door itself.
     pub(super) fn new(error: Error, text: &'static CStr) -> Self {
         Self::Refused(Refusal { error, text })
     }
 
+    /// Its number.
+    pub(super) fn number(&self) -> Error {
+        match self {
+            Self::Refused(refusal) => refusal.error,
+            // As IPVS has it: the kernel's own checks look at what is in no nest.
+            Self::Malformed(TOP, nlattr::Error::Size { .. }) => ERANGE,
+            Self::Malformed(..) | Self::TooLong(_) => EINVAL,
+        }
+    }
+
     /// Puts the text into the answer, and gives the error number for it.
     pub(super) fn report(self, request: &Request<'_>) -> Error {
-        match self {
-            Self::Refused(Refusal { error, text }) => {
-                request.explain(text);
-                error
-            }
-            Self::Malformed(nest, error) => {
-                request.explain_fmt(format_args!("{nest}: {error}"));
-                EINVAL
-            }
+        match &self {
+            Self::Refused(refusal) => request.explain(refusal.text),
+            Self::Malformed(nest, error) => request.explain_fmt(format_args!("{nest}: {error}")),
             Self::TooLong(most) => {
                 request.explain_fmt(format_args!("a time-out must be at most {most} seconds"));
-                EINVAL
             }
         }
+        self.number()
     }
 }
 

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The generic netlink family `RLVS`: what each command does.
+//! The generic netlink family `RLVS`: all that can be asked for, FULLNAT and connections too.
 
 use kernel::prelude::*;
 
 use super::dump;
 use super::fault::Fault;
 use super::read::{subject, Top};
+use super::request::{self, director, no_daemons, reply};
 use super::write;
 use crate::director::Director;
-use crate::sys::genl::{Dump, Family, Message, Mode, Request};
-use crate::sys::net::Net;
+use crate::sys::genl::{Dump, Family, Guarded, Mode, Request};
 use crate::sys::netns;
-use crate::sys::time::HZ;
 use crate::wire::uapi::{cmd, FAMILY_VERSION};
-
-/// The longest time-out in seconds: as many as IPVS can count in ticks.
-const MAX_TIMEOUT: u32 = i32::MAX as u32 / HZ;
 
 /// The family.
 pub(crate) struct Rlvs;
@@ -24,6 +20,7 @@ pub(crate) struct Rlvs;
 impl Family for Rlvs {
     const NAME: &'static CStr = c"RLVS";
     const VERSION: u8 = FAMILY_VERSION;
+    const GUARDED: Guarded = Guarded::Namespace;
     const COMMANDS: &'static [(u8, Mode)] = &[
         (cmd::NEW_SERVICE, Mode::Do),
         (cmd::SET_SERVICE, Mode::Do),
@@ -84,24 +81,11 @@ fn check(request: &Request<'_>) -> Result<(), Fault> {
     }
 }
 
-fn director(net: &Net) -> Result<&Director, Fault> {
-    let gone = Fault::new(ENODEV, c"the network namespace is going away");
-    netns::get::<Director>(net).ok_or(gone)
-}
-
-fn no_daemons() -> Fault {
-    Fault::new(EOPNOTSUPP, c"synchronisation daemons are not supported")
-}
-
 fn run(request: &Request<'_>) -> Result<(), Fault> {
     let net = request.net();
     let director = director(&net)?;
     let top = Top::read(request.attributes())?;
     match request.command() {
-        cmd::GET_SERVICE => get_service(request, director, &top),
-        cmd::GET_CONFIG => reply(request, cmd::SET_CONFIG, |m| {
-            write::timeouts(m, &director.flows.timeouts)
-        }),
         cmd::GET_INFO => reply(request, cmd::SET_INFO, |m| write::info(m, director)),
         cmd::GET_TOTALS => {
             let (counts, rates) = director.services.totals();
@@ -109,88 +93,10 @@ fn run(request: &Request<'_>) -> Result<(), Fault> {
                 write::totals(m, &counts, rates)
             })
         }
-        cmd::SET_CONFIG => set_config(director, &top),
-        cmd::ZERO => zero(director, &top),
-        cmd::FLUSH => {
-            director.services.flush();
-            director.bereaved();
-            director.changed();
-            Ok(())
-        }
         cmd::RECHECK => {
             director.recheck();
             Ok(())
         }
-        cmd::NEW_DAEMON | cmd::DEL_DAEMON | cmd::GET_DAEMON => Err(no_daemons()),
-        command => change(director, command, &top),
+        _ => request::run(request, director, &top, |_, asked| asked),
     }
-}
-
-/// The commands that change a service or what belongs to it.
-fn change(director: &Director, command: u8, top: &Top<'_>) -> Result<(), Fault> {
-    let service = top.service()?;
-    let id = service.id()?;
-    let services = &director.services;
-    match command {
-        cmd::NEW_SERVICE => services.add(director, id, service.spec()?(0))?,
-        cmd::SET_SERVICE => {
-            let spec = service.spec()?;
-            services.set(&id, |before| spec(before.flags))?;
-        }
-        cmd::DEL_SERVICE => {
-            services.remove(&id)?;
-            director.bereaved();
-        }
-        cmd::NEW_DEST => {
-            let dest = top.dest()?;
-            services.add_dest(director, &id, dest.id(&id)?, &dest.spec()?)?;
-        }
-        cmd::SET_DEST => {
-            let dest = top.dest()?;
-            services.set_dest(director, &id, &dest.id(&id)?, &dest.spec()?)?;
-        }
-        cmd::DEL_DEST => {
-            services.remove_dest(&id, &top.dest()?.id(&id)?)?;
-            director.bereaved();
-        }
-        cmd::NEW_LADDR => services.add_local(director, &id, top.local(&id)?)?,
-        cmd::DEL_LADDR => services.remove_local(&id, top.local(&id)?)?,
-        _ => return Err(Fault::new(EOPNOTSUPP, c"unknown command")),
-    }
-    director.changed();
-    Ok(())
-}
-
-fn get_service(request: &Request<'_>, director: &Director, top: &Top<'_>) -> Result<(), Fault> {
-    let id = top.service()?.id()?;
-    director.services.entry(&id, |entry| {
-        reply(request, cmd::NEW_SERVICE, |m| write::service(m, entry))
-    })?
-}
-
-fn reply(
-    request: &Request<'_>,
-    command: u8,
-    fill: impl FnOnce(&mut Message<'_>) -> Result,
-) -> Result<(), Fault> {
-    let sent = request.reply(command, fill);
-    sent.map_err(|error| Fault::Refused(error.into()))
-}
-
-fn set_config(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
-    let seconds = [top.tcp, top.tcp_fin, top.udp].map(|t| t.unwrap_or(0));
-    if seconds.into_iter().any(|t| t > MAX_TIMEOUT) {
-        return Err(Fault::TooLong(MAX_TIMEOUT));
-    }
-    director.flows.timeouts.set(seconds);
-    director.retimed();
-    Ok(())
-}
-
-fn zero(director: &Director, top: &Top<'_>) -> Result<(), Fault> {
-    let id = match &top.service {
-        Some(service) => Some(service.id()?),
-        None => None,
-    };
-    Ok(director.services.zero(id.as_ref())?)
 }

@@ -6,7 +6,7 @@
 use core::net::IpAddr;
 use kernel::prelude::*;
 
-use super::fault::{Fault, Within};
+use super::fault::{Fault, Within, TOP};
 use crate::engine::Engine;
 use crate::proto;
 use crate::sched::Kind;
@@ -37,7 +37,7 @@ impl<'a> Top<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut top = Self::default();
         for attribute in Attrs::new(bytes) {
-            top.take(attribute.within("message")?)?;
+            top.take(attribute.within(TOP)?)?;
         }
         Ok(top)
     }
@@ -47,9 +47,9 @@ impl<'a> Top<'a> {
             attr::SERVICE => self.service = Some(Service::read(a).within("service")?),
             attr::DEST => self.dest = Some(Dest::read(a).within("destination")?),
             attr::LADDR => self.local = Some(Local::read(a).within("local address")?),
-            attr::TIMEOUT_TCP => self.tcp = Some(a.u32().within("message")?),
-            attr::TIMEOUT_TCP_FIN => self.tcp_fin = Some(a.u32().within("message")?),
-            attr::TIMEOUT_UDP => self.udp = Some(a.u32().within("message")?),
+            attr::TIMEOUT_TCP => self.tcp = Some(a.u32().within(TOP)?),
+            attr::TIMEOUT_TCP_FIN => self.tcp_fin = Some(a.u32().within(TOP)?),
+            attr::TIMEOUT_UDP => self.udp = Some(a.u32().within(TOP)?),
             _ => {}
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::sys::genl::Message;
 use crate::sys::route::has_policies;
 use crate::sys::stats::Counts;
 use crate::wire::uapi::{
-    af, attr, conn, conn_flags, dest, early, info, laddr, late, stats, svc, svc_flags, tun,
+    af, attr, conn, conn_flags, dest, early, fwd, info, laddr, late, stats, svc, svc_flags, tun,
     ADDR_LEN, IPVS_VERSION,
 };
 
@@ -59,12 +59,29 @@ fn flags(flags: u32) -> [u8; 8] {
 
 /// A destination.
 pub(super) fn member(message: &mut Message<'_>, member: &Member) -> Result {
+    member_with(message, member, member.dest.method().into())
+}
+
+/// A destination as IPVS's tools know it: FULLNAT is NAT to them.
+pub(super) fn member_as_ipvs(message: &mut Message<'_>, member: &Member) -> Result {
+    member_with(message, member, ipvs_method(member.dest.method().into()))
+}
+
+/// The method of IPVS that comes nearest to `method`.
+pub(super) fn ipvs_method(method: u32) -> u32 {
+    match method {
+        fwd::FULLNAT => fwd::MASQ,
+        method => method,
+    }
+}
+
+fn member_with(message: &mut Message<'_>, member: &Member, method: u32) -> Result {
     let (target, spec) = (&*member.dest, member.dest.spec());
     let (active, total) = (target.active(), target.total());
     message.nest(attr::DEST, |m| {
         m.bytes(dest::ADDR, &sixteen(target.addr))?;
         m.be16(dest::PORT, target.port)?;
-        m.u32(dest::FWD_METHOD, spec.method.into())?;
+        m.u32(dest::FWD_METHOD, method)?;
         m.u32(dest::WEIGHT, spec.weight)?;
         m.u8(dest::TUN_TYPE, tun::IPIP)?;
         m.be16(dest::TUN_PORT, 0)?;
@@ -185,12 +202,17 @@ pub(super) fn timeouts(m: &mut Message<'_>, timeouts: &Timeouts) -> Result {
     m.u32(attr::TIMEOUT_UDP, udp)
 }
 
+/// What IPVS says of itself.
+pub(super) fn size(m: &mut Message<'_>, director: &Director) -> Result {
+    let buckets = u32::try_from(director.flows.buckets()).unwrap_or(u32::MAX);
+    m.u32(info::VERSION, IPVS_VERSION)?;
+    m.u32(info::CONN_TAB_SIZE, buckets)
+}
+
 /// The whole.
 pub(super) fn info(m: &mut Message<'_>, director: &Director) -> Result {
-    let buckets = u32::try_from(director.flows.buckets()).unwrap_or(u32::MAX);
     let (drops, displaced) = (&director.drops, &director.displaced);
-    m.u32(info::VERSION, IPVS_VERSION)?;
-    m.u32(info::CONN_TAB_SIZE, buckets)?;
+    size(m, director)?;
     m.u64(info::CONNS, director.conns())?;
     m.u64(info::CONN_MAX, director.config.conn_max())?;
     m.u64(info::DROP_LIMIT, drops.limit.load(Ordering::Relaxed))?;

@@ -11,4 +11,7 @@
 #include <net/ip.h>
 #include <net/net_namespace.h>
 #include "shim.h"
+#include "shim_claim.h"
 #include "shim_control.h"
+#include "shim_proc.h"
+#include "shim_sockopt.h"

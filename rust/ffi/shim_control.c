@@ -3,6 +3,7 @@
 #include <linux/cpumask.h>
 #include <linux/mm.h>
 #include <linux/sched/isolation.h>
+#include <linux/swap.h>
 #include <linux/sysctl.h>
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>
@@ -83,6 +84,11 @@ u64 rlvs_free_pages(void)
 	return (u64)info.freeram + info.bufferram;
 }
 
+u64 rlvs_buffer_pages(void)
+{
+	return nr_free_buffer_pages();
+}
+
 /* Whether the namespace belongs to the machine's own user namespace. */
 bool rlvs_net_is_initial_user(const struct net *net)
 {
@@ -131,4 +137,41 @@ int rlvs_cpus_proc(const struct ctl_table *entry, int write, void *buffer,
 	copy.data = &cpus;
 	copy.maxlen = nr_cpu_ids;
 	return proc_do_large_bitmap(&copy, write, buffer, len, position);
+}
+
+/*
+ * Shows or sets two numbers: the first is below the second, or that is 0. As in
+ * IPVS what stands before a word that is no number is taken, and refused as well.
+ */
+int rlvs_pair_proc(const struct ctl_table *entry, int write, void *buffer,
+		   size_t *len, loff_t *position)
+{
+	int *kept = entry->data;
+	int numbers[2] = { READ_ONCE(kept[0]), READ_ONCE(kept[1]) };
+	struct ctl_table copy = *entry;
+	int err;
+
+	copy.data = numbers;
+	err = proc_dointvec(&copy, write, buffer, len, position);
+	if (!write)
+		return err;
+	if (numbers[0] < 0 || numbers[1] < 0 ||
+	    (numbers[1] && numbers[0] >= numbers[1]))
+		return -EINVAL;
+	WRITE_ONCE(kept[0], numbers[0]);
+	WRITE_ONCE(kept[1], numbers[1]);
+	return err;
+}
+
+/* A setting of what is not there: it is 0, and may be set to that alone. */
+int rlvs_absent_proc(const struct ctl_table *entry, int write, void *buffer,
+		     size_t *len, loff_t *position)
+{
+	struct ctl_table copy = *entry;
+	int number = 0;
+	int err;
+
+	copy.data = &number;
+	err = proc_dointvec(&copy, write, buffer, len, position);
+	return err ?: number ? -EOPNOTSUPP : 0;
 }

@@ -27,6 +27,7 @@ void rlvs_nest_end(struct sk_buff *msg, struct nlattr *nest);
 
 u64 rlvs_ram_bytes(void);
 u64 rlvs_free_pages(void);
+u64 rlvs_buffer_pages(void);
 bool rlvs_net_is_initial_user(const struct net *net);
 u32 rlvs_net_user(const struct net *net);
 bool rlvs_net_is_first(const struct net *net);
@@ -35,5 +36,9 @@ u32 rlvs_cpus_words(void);
 void rlvs_cpus_default(unsigned long *cpus);
 int rlvs_cpus_proc(const struct ctl_table *entry, int write, void *buffer,
 		   size_t *len, loff_t *position);
+int rlvs_pair_proc(const struct ctl_table *entry, int write, void *buffer,
+		   size_t *len, loff_t *position);
+int rlvs_absent_proc(const struct ctl_table *entry, int write, void *buffer,
+		     size_t *len, loff_t *position);
 
 #endif

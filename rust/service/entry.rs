@@ -176,6 +176,16 @@ impl Entry {
         self.members.iter().rev()
     }
 
+    /// The destinations that came before the one with serial number `serial`, newest first; 0: all.
+    pub(crate) fn members_before(&self, serial: u64) -> impl Iterator<Item = (u64, &Member)> {
+        let end = match serial {
+            0 => self.members.len(),
+            serial => self.members.partition_point(|m| m.serial < serial),
+        };
+        let members = self.members.iter().take(end).rev();
+        members.map(|member| (member.serial, member))
+    }
+
     /// The local addresses from number `first` on, each with the number of connections that use
     /// it.
     pub(crate) fn locals(&self, first: usize) -> impl Iterator<Item = (&LocalAddr, u64)> {
@@ -244,6 +254,12 @@ impl Entry {
 
     pub(super) fn has(&self, id: &DestId) -> bool {
         self.serials.get(id).is_some()
+    }
+
+    /// What a user said of a destination, if it is there.
+    pub(super) fn dest_spec(&self, id: &DestId) -> Option<DestSpec> {
+        let member = self.members.get(self.position(id)?)?;
+        Some(member.dest.spec())
     }
 
     /// Takes over what the user says now.
@@ -319,12 +335,6 @@ impl Entry {
         if let Some(member) = member.filter(|m| Some(m.dest.method()) != method) {
             member.since = now;
         }
-    }
-
-    /// The method of a destination.
-    pub(super) fn method(&self, id: &DestId) -> Option<u8> {
-        let member = self.members.get(self.position(id)?)?;
-        Some(member.dest.method())
     }
 
     /// Puts `spec` and `ports` in place of a member's, which are returned.

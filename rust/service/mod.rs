@@ -237,10 +237,16 @@ impl Services {
         Ok(())
     }
 
-    fn len(&self) -> usize {
+    /// How many services there are.
+    pub(crate) fn len(&self) -> usize {
         let numbers = self.number.iter().map(|n| n.load(Ordering::Relaxed));
         // CAST: a number of things in memory.
         numbers.fold(0, |sum, number| sum.saturating_add(number as usize))
+    }
+
+    /// How many buckets their table has.
+    pub(crate) fn buckets(&self) -> u64 {
+        rcu::read(|rcu| self.table.buckets(rcu)) as u64
     }
 
     /// Counts a service that has come or gone. The configuration's mutex is held.
@@ -366,22 +372,22 @@ impl Services {
         Ok(())
     }
 
-    /// Changes a destination.
+    /// Changes a destination; `spec` is made from what it was.
     pub(crate) fn set_dest(
         &self,
         ns: &impl Namespace,
         service: &ServiceId,
         id: &DestId,
-        spec: &DestSpec,
+        spec: impl FnOnce(&DestSpec) -> DestSpec,
     ) -> Outcome {
         let mut rules = self.rules.lock();
         let now = rules.turn();
         let (entry, pool) = self.parts(&mut rules, ns, service)?;
-        demand(entry.has(id), NO_DEST.error, NO_DEST.text)?;
-        check::dest(service, id, spec)?;
-        let before = entry.method(id);
-        entry.edit(id, spec, pool)?;
-        entry.renew(id, before, now);
+        let before = entry.dest_spec(id).ok_or(NO_DEST)?;
+        let spec = spec(&before);
+        check::dest(service, id, &spec)?;
+        entry.edit(id, &spec, pool)?;
+        entry.renew(id, Some(before.method), now);
         Ok(())
     }
 
@@ -535,6 +541,12 @@ impl Rules {
             serial = number;
         }
         Ok(())
+    }
+
+    /// The services of IPv4, oldest first.
+    pub(crate) fn each_ipv4(&self) -> impl Iterator<Item = &Entry> {
+        let entries = self.entries.values();
+        entries.filter(|entry| entry.service.id.addr.is_ipv4())
     }
 
     /// Forgets old destinations and addresses, and says whether there are sets of ports to drop

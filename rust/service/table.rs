@@ -50,6 +50,11 @@ impl Table {
         found.map(|service| &**service)
     }
 
+    /// How many buckets there are.
+    pub(super) fn buckets(&self, rcu: &Rcu) -> usize {
+        self.buckets.get(rcu).map_or(0, |buckets| buckets.len())
+    }
+
     /// Adds a service that is not there, next to the `others` that are.
     pub(super) fn insert<'a>(
         &self,

@@ -29,12 +29,23 @@ pub(crate) enum Mode {
     Both,
 }
 
-/// A family and what it does. Only who has `CAP_NET_ADMIN` over the namespace gets through.
+/// Over what one must have `CAP_NET_ADMIN` to get through to a family.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guarded {
+    /// The network namespace.
+    Namespace,
+    /// The machine.
+    Machine,
+}
+
+/// A family and what it does.
 pub(crate) trait Family: 'static {
     /// At most 15 bytes.
     const NAME: &'static CStr;
     /// The version that the family announces.
     const VERSION: u8;
+    /// Who may use it.
+    const GUARDED: Guarded;
     /// Its commands, each once.
     const COMMANDS: &'static [(u8, Mode)];
 
@@ -423,10 +434,14 @@ impl<F> Drop for Registration<F> {
 
 /// A command as the core wants it.
 fn operation<F: Family>(cmd: u8, mode: Mode) -> bindings::genl_ops {
+    let flags = match F::GUARDED {
+        Guarded::Namespace => bindings::GENL_UNS_ADMIN_PERM,
+        Guarded::Machine => bindings::GENL_ADMIN_PERM,
+    };
     let mut operation = bindings::genl_ops {
         cmd,
-        // CAST: 16.
-        flags: bindings::GENL_UNS_ADMIN_PERM as u8,
+        // CAST: one bit of eight.
+        flags: flags as u8,
         ..pin_init::zeroed()
     };
     if mode != Mode::Dump {

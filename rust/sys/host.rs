@@ -17,6 +17,12 @@ pub(crate) fn free_pages() -> u64 {
     unsafe { ffi::rlvs_free_pages() }
 }
 
+/// Pages of memory that can hold what devices and the network bring, as IPVS counts.
+pub(crate) fn buffer_pages() -> u64 {
+    // SAFETY: Always callable.
+    unsafe { ffi::rlvs_buffer_pages() }
+}
+
 /// Whether the administrator of `net` is the machine's, not only a container's.
 pub(crate) fn owns(net: Net) -> bool {
     // SAFETY: The namespace is valid.

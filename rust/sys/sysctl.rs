@@ -112,12 +112,12 @@ pub(crate) trait Reading: 'static {
     fn read(net: &Net) -> u64;
 }
 
-/// A set of processors, as a list like `0-3,5`.
-struct Cpus(KVec<c_ulong>);
+/// A set of processors, as a list like `0-3,5`. It is written by C alone.
+pub(crate) struct Cpus(KVec<c_ulong>);
 
 impl Cpus {
     /// Those that the kernel's own threads may run on.
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         // SAFETY: Always callable.
         let words = unsafe { ffi::rlvs_cpus_words() } as usize;
         let mut cpus = KVec::from_elem(0, words, GFP_KERNEL)?;
@@ -127,61 +127,90 @@ impl Cpus {
     }
 
     /// The entry that shows and sets it.
-    fn setting(&self, name: &'static CStr) -> bindings::ctl_table {
+    fn setting(&self, name: &'static CStr, mode: u16) -> bindings::ctl_table {
         bindings::ctl_table {
             procname: name.as_char_ptr(),
             data: self.0.as_ptr().cast_mut().cast(),
-            mode: 0o644,
+            mode,
             proc_handler: Some(ffi::rlvs_cpus_proc),
             ..pin_init::zeroed()
         }
     }
 }
 
-/// A set of values and a reading that are visible; dropping it waits for those who look at them.
+/// Entries that are visible; dropping it waits for those who look at them.
 ///
 /// # Invariants
 ///
-/// `header` is of a registered table, which `table` holds and which refers to `_values` and `_cpus`.
-pub(crate) struct Published<R, const N: usize> {
+/// `header` is of a registered table, which `_entries` holds.
+struct Table {
     header: NonNull<bindings::ctl_table_header>,
-    _table: KVec<bindings::ctl_table>,
-    _values: Arc<Values<N>>,
-    /// Written by C alone.
-    _cpus: Cpus,
-    _reading: PhantomData<R>,
+    _entries: KVec<bindings::ctl_table>,
 }
 
 // SAFETY: The registration belongs to no thread.
-unsafe impl<R, const N: usize> Send for Published<R, N> {}
+unsafe impl Send for Table {}
 // SAFETY: There is nothing to do with a shared reference.
-unsafe impl<R, const N: usize> Sync for Published<R, N> {}
+unsafe impl Sync for Table {}
+
+impl Table {
+    /// Shows `entries` in the folder `path` below `/proc/sys` of `net`.
+    ///
+    /// # Safety
+    ///
+    /// What they refer to must live until the value is dropped.
+    unsafe fn register(
+        net: Net,
+        path: &'static CStr,
+        entries: KVec<bindings::ctl_table>,
+    ) -> Result<Self> {
+        // SAFETY: The table stays in its allocation, and by the contract what it refers to lives,
+        // until it is unregistered.
+        let header = unsafe {
+            let (path, first) = (path.as_char_ptr(), entries.as_ptr());
+            bindings::register_net_sysctl_sz(net.as_ptr(), path, first, entries.len())
+        };
+        // INVARIANT: Registered above.
+        Ok(Self {
+            header: NonNull::new(header).ok_or(ENOMEM)?,
+            _entries: entries,
+        })
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: Registered by the type's invariant.
+        unsafe { bindings::unregister_net_sysctl_table(self.header.as_ptr()) };
+    }
+}
+
+/// A set of values and a reading that are visible; fields stand in drop order.
+pub(crate) struct Published<R, const N: usize> {
+    _table: Table,
+    _values: Arc<Values<N>>,
+    _cpus: Arc<Cpus>,
+    _reading: PhantomData<fn(R)>,
+}
 
 impl<R: Reading, const N: usize> Published<R, N> {
-    /// Shows `values`, the reading, and a list of processors called `list`, which is only kept, in
-    /// the folder `path` below `/proc/sys` of `net`.
+    /// Shows `values`, the reading, and a list of processors called `list`, in the folder `path`
+    /// below `/proc/sys` of `net`.
     pub(crate) fn new(
         net: Net,
         path: &'static CStr,
         values: Arc<Values<N>>,
-        list: &'static CStr,
+        (list, cpus): (&'static CStr, Arc<Cpus>),
     ) -> Result<Self> {
-        let cpus = Cpus::new()?;
         let mut table = KVec::with_capacity(N.saturating_add(2), GFP_KERNEL)?;
-        table.push_within_capacity(cpus.setting(list))?;
+        table.push_within_capacity(cpus.setting(list, 0o644))?;
         for value in &values.0 {
-            table.push_within_capacity(setting(&values, value))?;
+            table.push_within_capacity(setting(&values, value, 0o644))?;
         }
         table.push_within_capacity(reading::<R>(net))?;
-        // SAFETY: The table stays in its allocation, and what it refers to lives, until it is
-        // unregistered.
-        let header = unsafe {
-            let (path, first) = (path.as_char_ptr(), table.as_ptr());
-            bindings::register_net_sysctl_sz(net.as_ptr(), path, first, table.len())
-        };
         Ok(Self {
-            header: NonNull::new(header).ok_or(ENOMEM)?,
-            _table: table,
+            // SAFETY: What it refers to is dropped after it: the fields stand in drop order.
+            _table: unsafe { Table::register(net, path, table) }?,
             _values: values,
             _cpus: cpus,
             _reading: PhantomData,
@@ -189,20 +218,91 @@ impl<R: Reading, const N: usize> Published<R, N> {
     }
 }
 
-impl<R, const N: usize> Drop for Published<R, N> {
-    fn drop(&mut self) {
-        // SAFETY: Registered in `new`.
-        unsafe { bindings::unregister_net_sysctl_table(self.header.as_ptr()) };
+/// A set of values that are visible in one more folder; fields stand in drop order.
+pub(crate) struct Mirrored<const N: usize> {
+    _table: Table,
+    _values: Arc<Values<N>>,
+    _cpus: Option<Arc<Cpus>>,
+}
+
+impl<const N: usize> Mirrored<N> {
+    /// Shows those of `values` for which `mode` says who may read and write them by their names,
+    /// and a list of processors.
+    pub(crate) fn new(
+        net: Net,
+        path: &'static CStr,
+        values: Arc<Values<N>>,
+        list: Option<(&'static CStr, Arc<Cpus>)>,
+        mode: impl Fn(&CStr) -> Option<u16>,
+    ) -> Result<Self> {
+        let mut table = KVec::with_capacity(N.saturating_add(1), GFP_KERNEL)?;
+        for value in &values.0 {
+            if let Some(mode) = mode(value.name) {
+                table.push_within_capacity(setting(&values, value, mode))?;
+            }
+        }
+        if let Some((name, cpus)) = &list {
+            if let Some(mode) = mode(name) {
+                table.push_within_capacity(cpus.setting(name, mode))?;
+            }
+        }
+        Ok(Self {
+            // SAFETY: What it refers to is dropped after it: the fields stand in drop order.
+            _table: unsafe { Table::register(net, path, table) }?,
+            _values: values,
+            _cpus: list.map(|(_, cpus)| cpus),
+        })
     }
 }
 
-fn setting<const N: usize>(values: &Values<N>, value: &Value) -> bindings::ctl_table {
+/// Two settings of their own kind; fields stand in drop order.
+pub(crate) struct Kept {
+    _table: Table,
+    _pair: Arc<[AtomicU32; 2]>,
+}
+
+impl Kept {
+    /// Shows two numbers called `pair`, of which the first is below the second unless that is 0;
+    /// and `absent`, which is 0, and that what else it could mean is not supported.
+    pub(crate) fn new(
+        net: Net,
+        path: &'static CStr,
+        pair: &'static CStr,
+        numbers: [u32; 2],
+        absent: &'static CStr,
+    ) -> Result<Self> {
+        let numbers = Arc::new(numbers.map(AtomicU32::new), GFP_KERNEL)?;
+        let mut table = KVec::with_capacity(2, GFP_KERNEL)?;
+        table.push_within_capacity(bindings::ctl_table {
+            procname: pair.as_char_ptr(),
+            data: numbers.as_ptr().cast_mut().cast(),
+            maxlen: size_of::<[AtomicU32; 2]>() as c_int,
+            mode: 0o644,
+            proc_handler: Some(ffi::rlvs_pair_proc),
+            ..pin_init::zeroed()
+        })?;
+        table.push_within_capacity(bindings::ctl_table {
+            procname: absent.as_char_ptr(),
+            maxlen: size_of::<c_int>() as c_int,
+            mode: 0o644,
+            proc_handler: Some(ffi::rlvs_absent_proc),
+            ..pin_init::zeroed()
+        })?;
+        Ok(Self {
+            // SAFETY: What it refers to is dropped after it: the fields stand in drop order.
+            _table: unsafe { Table::register(net, path, table) }?,
+            _pair: numbers,
+        })
+    }
+}
+
+fn setting<const N: usize>(values: &Values<N>, value: &Value, mode: u16) -> bindings::ctl_table {
     bindings::ctl_table {
         procname: value.name.as_char_ptr(),
         // The number stands first in it.
         data: ptr::from_ref(value).cast_mut().cast(),
         maxlen: size_of::<u32>() as c_int,
-        mode: 0o644,
+        mode,
         proc_handler: Some(store),
         extra1: values.bound(&value.min),
         extra2: values.bound(&value.max),

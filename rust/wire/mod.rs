@@ -3,5 +3,7 @@
 //!
 //! Pure: `core` only. The module has this folder as `crate::wire`; rlvsadm and the host tests include the same files.
 
+pub mod listing;
 pub mod nlattr;
+pub mod sockopt;
 pub mod uapi;
