@@ -8,6 +8,7 @@
 # CASE     a pattern: measure only the cases that match, such as 'hot/nat'
 # N, SEED  how many scenarios `make oracle` draws, and from which seed
 # KREL     the kernel that `make install` installs for
+# STAND_IN 1: `make install` also installs modules by the names of IPVS's, which load rlvs
 KDIR ?=
 T ?=
 FLAVOUR ?=
@@ -35,6 +36,7 @@ help:
 	@echo 'make oracle-teeth plant faults in rlvs, each of which the oracle must find'
 	@echo 'make setup        get what all of these need, once; make setup REFRESH=1: newest kernel, anew'
 	@echo 'make install      build and install for the running kernel of this machine, if it has Rust'
+	@echo '                  make install STAND_IN=1: "modprobe ip_vs" loads it, too'
 	@echo 'make KDIR=PATH    build build/rlvs.ko on this machine against any prepared kernel tree'
 	@echo 'make clean        remove build/; what setup got stays in ~/.cache/rlvs (RLVS_CACHE)'
 	@echo 'make bench        measure against IPVS and plain forwarding; make bench CASE=PATTERN: matching cases only'
@@ -90,6 +92,7 @@ check:
 
 test: all
 	@qemu/kbuild --from tests/guest/module receive modules
+	@qemu/kbuild --from stand_in stand_in modules
 	@qemu/test.sh $(if $(T),'$(T)')
 
 debug: tool

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Builds the module and the tool with this machine's own compilers and installs them for its kernel.
 #
-# usage: install.sh RELEASE     DESTDIR and PREFIX (/usr/local) as usual.
+# usage: install.sh RELEASE     DESTDIR and PREFIX (/usr/local) as usual. With STAND_IN=1, also modules by the names of IPVS's, so
+#                               that "modprobe ip_vs" and the like load rlvs.
 
 ME=install
 . "$(dirname "$0")/lib.sh"
@@ -50,6 +51,15 @@ make -C "$tree" M="$PROJECT" MO="$out" modules
 cargo build --release --locked --manifest-path "$PROJECT/tools/rlvsadm/Cargo.toml" --target-dir "$out/cargo"
 
 install -D -m 644 "$out/rlvs.ko" "$destination/lib/modules/$release/updates/rlvs.ko"
+stand_in=
+if [ "${STAND_IN:-}" = 1 ]; then
+	mkdir -p "$out-stand-in"
+	make -C "$tree" M="$PROJECT/stand_in" MO="$out-stand-in" modules
+	install -D -m 644 -t "$destination/lib/modules/$release/updates/rlvs-stand-in" "$out-stand-in"/*.ko
+	stand_in=" (and by IPVS's names)"
+else
+	rm -rf "$destination/lib/modules/$release/updates/rlvs-stand-in"
+fi
 install -D -m 755 "$out/cargo/release/rlvsadm" "$destination$prefix/sbin/rlvsadm"
 install -D -m 644 "$PROJECT/tools/rlvsadm/rlvsadm.8" "$destination$prefix/share/man/man8/rlvsadm.8"
 completions=$PROJECT/tools/rlvsadm/completions
@@ -57,4 +67,4 @@ install -D -m 644 "$completions/rlvsadm.bash" "$destination$prefix/share/bash-co
 install -D -m 644 "$completions/_rlvsadm" "$destination$prefix/share/zsh/site-functions/_rlvsadm"
 install -D -m 644 "$completions/rlvsadm.fish" "$destination$prefix/share/fish/vendor_completions.d/rlvsadm.fish"
 [ -n "$destination" ] || depmod "$release"
-echo "installed for kernel $release: the module rlvs, $destination$prefix/sbin/rlvsadm with its completions, rlvsadm(8)"
+echo "installed for kernel $release: the module rlvs$stand_in, $destination$prefix/sbin/rlvsadm with its completions, rlvsadm(8)"
