@@ -118,6 +118,9 @@ class Rlvs(Backend):
     # The kernel's own IPVS at hand, to be loaded beside.
     if os.path.exists(f"/lib/modules/{os.uname().release}/kernel/net/netfilter/ipvs"):
         features |= {"beside_ipvs"}
+        # Built for this kernel.
+        if os.path.exists(f"{BUILD}/stand_in-{os.uname().release}/ip_vs.ko"):
+            features |= {"stand_in"}
 
     def __init__(self, lab):
         super().__init__(lab)

@@ -4,7 +4,7 @@
 import contextlib
 import os
 
-from backend import BUILD, modprobe_insmod
+from backend import BUILD, Ipvs, modprobe_insmod
 from capture import Injector, Tap
 from client import Client
 from lab import ADDRESS, MAC
@@ -115,6 +115,16 @@ class Context:
         old = self.lab.sysctl(host, name)
         self.lab.sysctl(host, name, value)
         self.defer(self.lab.sysctl, host, name, old)
+
+    def beside_ipvs(self):
+        """The kernel's own IPVS with rlvs beside it, which keeps to its own names until the case ends; returns its backend."""
+        ipvs = Ipvs(self.lab)
+        self.backend.unload()
+        self.defer(self.backend.reload)
+        ipvs.load()
+        self.defer(ipvs.unload)
+        self.backend.load()
+        return ipvs
 
     def receive_as(self, mode, host, *devs):
         """Let packets that come in by these devices look as from other hardware ("complete", "lro", "paged",

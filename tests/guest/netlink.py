@@ -105,6 +105,8 @@ class Reply:
 
     def __init__(self):
         self.error, self.text, self.messages, self.interrupted = 0, "", [], False
+        # Each message as it came: command, version, and the attributes in their order.
+        self.raw = []
 
     def name(self):
         """The error as C names it."""
@@ -133,7 +135,8 @@ class Genl:
         """Send a request and collect the answer up to its end; `between` runs once, after the first part has come."""
         self.sequence += 1
         body = struct.pack("BBH", command, 1, 0) + payload
-        head = struct.pack("IHHII", 16 + len(body), family or self.family, REQUEST | flags, self.sequence, 0)
+        family = self.family if family is None else family
+        head = struct.pack("IHHII", 16 + len(body), family, REQUEST | flags, self.sequence, 0)
         self.sock.send(head + body)
         reply = Reply()
         while not self.take(reply, self.sock.recv(1 << 17)):
@@ -156,4 +159,5 @@ class Genl:
                 done = True
             else:
                 reply.messages.append(parse(body[4:]))
+                reply.raw.append((body[0], body[1], body[4:]))
         return done

@@ -3,7 +3,6 @@
 
 import re
 
-from backend import Ipvs
 from lab import run
 from suite import case, check, equal
 
@@ -137,9 +136,7 @@ class Pair:
 
     def __init__(self, t):
         named(t)
-        self.rlvs, self.ipvs = t.backend, Ipvs(t.lab)
-        self.ipvs.load()
-        t.defer(self.ipvs.unload)
+        self.rlvs, self.ipvs = t.backend, t.beside_ipvs()
         self.both("-R", text="\n".join(RULES) + "\n")
 
     def both(self, *words, text=None):
@@ -176,7 +173,7 @@ def shown(text):
     return re.sub(r"\(size=\d+\)", "(size=N)", text)
 
 
-@case("parity.listings", needs=("beside_ipvs",), fresh=True)
+@case("parity.listings", needs=("beside_ipvs",))
 def listings(t):
     """Every listing, to the letter."""
     pair = Pair(t)

@@ -5,7 +5,6 @@ import json
 import threading
 
 import wire
-from backend import Ipvs
 from context import join
 from flow import Ends
 from lab import ADDRESS
@@ -49,16 +48,13 @@ def save_restore(t):
     equal(t.backend.save(), saved, "saved again")
 
 
-@case("tool.from_ipvs.{method}.{family}", needs=("beside_ipvs",), method=("nat", "dr"), family=FAMILIES,
-      fresh=True)
+@case("tool.from_ipvs.{method}.{family}", needs=("beside_ipvs",), method=("nat", "dr"), family=FAMILIES)
 def from_ipvs(t, method, family):
     """What ipvsadm saved is read. New connections are rlvs's then; those that IPVS has go on until it is cleared.
 
     Of two hooks with one priority the later one is asked first: rlvs must not have had a service before.
     """
-    old = Ipvs(t.lab)
-    old.load()
-    t.defer(old.unload)
+    old = t.beside_ipvs()
     vport = t.port()
     rport = t.port() if method == "nat" else vport
     t.serve("rs1", family, "tcp", rport, ADDRESS["rs1" if method == "nat" else "vip"][family])

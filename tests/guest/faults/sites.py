@@ -19,7 +19,7 @@ FAILS = {
     "null": (
         "__alloc_skb", "__kmalloc_noprof", "__kmalloc_cache_noprof", "__kmalloc_large_noprof", "__kvmalloc_node_noprof",
         "__vmalloc_noprof", "vmalloc_huge_node_noprof", "kmem_cache_alloc_noprof", "__kmem_cache_create_args",
-        "pcpu_alloc_noprof", "__pskb_pull_tail", "register_net_sysctl_sz", *REALLOC,
+        "pcpu_alloc_noprof", "__pskb_pull_tail", "register_net_sysctl_sz", "proc_create_net_data", *REALLOC,
         # Of rlvs itself: what stands around one call for many of Rust's, each of which is a site.
         "rlvs_cache_alloc", "rlvs_cache_create", "rlvs_kvzalloc", "rlvs_index_locks_alloc",
     ),
@@ -38,7 +38,9 @@ HOW = {name: how for how, names in FAILS.items() for name in names}
 # What looks like one of them and is none.
 OTHERS = {
     # They only link what rlvs gives them, and their answer is always yes.
-    "register_inetaddr_notifier", "register_inet6addr_notifier",
+    "register_inetaddr_notifier", "register_inet6addr_notifier", "register_module_notifier", "nf_register_sockopt",
+    # They move bytes.
+    "_copy_from_user", "_copy_to_user", "validate_usercopy_range",
     # Its answer is not asked for: what it is to load is looked for again.
     "__request_module",
     # Finds what is there.
