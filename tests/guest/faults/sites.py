@@ -40,7 +40,7 @@ OTHERS = {
     # They only link what rlvs gives them, and their answer is always yes.
     "register_inetaddr_notifier", "register_inet6addr_notifier", "register_module_notifier", "nf_register_sockopt",
     # They move bytes.
-    "_copy_from_user", "_copy_to_user", "validate_usercopy_range",
+    "_copy_from_user", "_copy_to_user", "raw_copy_from_user", "raw_copy_to_user", "validate_usercopy_range",
     # Its answer is not asked for: what it is to load is looked for again.
     "__request_module",
     # Finds what is there.
