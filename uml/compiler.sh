@@ -15,6 +15,8 @@ compiler() {
 			CFLAGS_MODULE=-mcmodel=large KRUSTFLAGS=-Crelocation-model=static RUSTFLAGS_MODULE=-Ccode-model=large)
 		# The return from a signal must find the stack as the host left it, so no frame pointer stands on it there.
 		options+=(CFLAGS_stub.o='-fno-pic -fno-stack-protector -fomit-frame-pointer')
+		# KASAN's note of a function that is only there for the start has its address in 32 bits, whatever the model.
+		options+=(KASAN_SANITIZE_ip_vs_conn.o=n KASAN_SANITIZE_ip_vs_proto.o=n)
 		;;
 	*)
 		# The module loader takes Rust with absolute addresses only.

@@ -35,7 +35,7 @@ pub(crate) struct Entry {
     pub(super) service: Arc<Service>,
     pub(crate) spec: ServiceSpec,
     /// Oldest first, that is, by their serial numbers.
-    members: KVVec<Member>,
+    pub(super) members: KVVec<Member>,
     /// The serial number of each.
     serials: RBTree<DestId, u64>,
     last_serial: u64,
@@ -57,7 +57,7 @@ pub(crate) struct Entry {
 pub(crate) struct Member {
     pub(crate) dest: Arc<Dest>,
     /// No other of the service ever has the same.
-    serial: u64,
+    pub(super) serial: u64,
     /// A later one than those that became servers of their method before, of whichever service.
     pub(super) since: u64,
     /// One for each local address of the service, in their order; none without FULLNAT.
@@ -174,16 +174,6 @@ impl Entry {
     /// The destinations, newest first.
     pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
         self.members.iter().rev()
-    }
-
-    /// The destinations that came before the one with serial number `serial`, newest first; 0: all.
-    pub(crate) fn members_before(&self, serial: u64) -> impl Iterator<Item = (u64, &Member)> {
-        let end = match serial {
-            0 => self.members.len(),
-            serial => self.members.partition_point(|m| m.serial < serial),
-        };
-        let members = self.members.iter().take(end).rev();
-        members.map(|member| (member.serial, member))
     }
 
     /// The local addresses from number `first` on, each with the number of connections that use

@@ -18,6 +18,7 @@ mod ports;
 mod refusal;
 mod scheduler;
 mod servers;
+mod shown;
 mod sources;
 mod spec;
 mod table;
@@ -242,11 +243,6 @@ impl Services {
         let numbers = self.number.iter().map(|n| n.load(Ordering::Relaxed));
         // CAST: a number of things in memory.
         numbers.fold(0, |sum, number| sum.saturating_add(number as usize))
-    }
-
-    /// How many buckets their table has.
-    pub(crate) fn buckets(&self) -> u64 {
-        rcu::read(|rcu| self.table.buckets(rcu)) as u64
     }
 
     /// Counts a service that has come or gone. The configuration's mutex is held.
@@ -541,12 +537,6 @@ impl Rules {
             serial = number;
         }
         Ok(())
-    }
-
-    /// The services of IPv4, oldest first.
-    pub(crate) fn each_ipv4(&self) -> impl Iterator<Item = &Entry> {
-        let entries = self.entries.values();
-        entries.filter(|entry| entry.service.id.addr.is_ipv4())
     }
 
     /// Forgets old destinations and addresses, and says whether there are sets of ports to drop

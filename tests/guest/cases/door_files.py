@@ -3,16 +3,20 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import socket
 import struct
 import subprocess
 
+import netlink as nl
 import wire
 from capture import Injector
 from cases.doors import of_ipvs
+from faulty import Faults
 from lab import ADDRESS, MAC, phantom_client, phantom_server
+from netlink import Genl
 from suite import case, check, equal, settle, until
 
 TOOL = "/usr/sbin/ipvsadm"
@@ -345,3 +349,26 @@ def sockopt_alone(t):
     for command, want in ((["unshare", "--user", "--map-root-user", "--net"], "12"), (["setpriv", "--bounding-set=-net_admin", "--inh-caps=-all"], "")):
         done = subprocess.run([*command, "python3", "-c", script], capture_output=True, text=True)
         equal(done.stdout.strip(), want, f"{command} {done.stderr[-60:]}")
+
+
+@case("faults.options", needs=("faults",))
+def options(t):
+    """IPVS's socket options are asked for: without memory that is the error, and the next time they are there."""
+    faults = Faults(t)
+    genl = Genl(t.lab, "director", "RLVS")
+    t.defer(genl.close)
+    one = nl.service("10.0.2.100", 80, full=False)
+    for command, payload in ((nl.NEW_SERVICE, nl.service("10.0.2.100", 80)), (nl.NEW_DEST, one + nl.dest("10.0.3.11", 80))):
+        equal(genl.ask(command, payload).name(), "0", "a service for IPVS's tools")
+    asked = [(option, length, key()) for option, length in ((VERSION, 64), (INFO, 12), (TIMEOUTS, 12), (DAEMON, 48), (SERVICE, 104))]
+    asked += [(SERVICES, 8 + 104, struct.pack("=I4x", 1)), (DESTS, 24 + 96, key() + struct.pack("=I4x", 1))]
+
+    def act(failing):
+        with t.lab.socket("director", socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for ask in asked:
+                try:
+                    getsockopt(sock, *ask)
+                except OSError as error:
+                    check(failing and error.errno == errno.ENOMEM, f"option {ask[0]}: error {error.errno}")
+                    getsockopt(sock, *ask)
+    faults.each(lambda: contextlib.nullcontext(act))

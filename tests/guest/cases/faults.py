@@ -6,14 +6,12 @@ import ctypes
 import errno
 import glob
 import os
-import socket
 import struct
 import subprocess
 
 import netlink as nl
 import wire
 from capture import Unfinished
-from cases.door_files import DAEMON, DESTS, INFO, SERVICE, SERVICES, TIMEOUTS, VERSION, getsockopt, key
 from cases.icmp import ERRORS, errors
 from cases.marks import ELSEWHERE, mark, named
 from cases.owners import info
@@ -217,29 +215,6 @@ def requests(t, orders, family):
         finally:
             desk.close()
     faults.each(scenario)
-
-
-@case("faults.options", needs=NEEDS)
-def options(t):
-    """IPVS's socket options are asked for: without memory that is the error, and the next time they are there."""
-    faults = Faults(t)
-    genl = Genl(t.lab, "director", "RLVS")
-    t.defer(genl.close)
-    one = nl.service("10.0.2.100", 80, full=False)
-    for command, payload in ((nl.NEW_SERVICE, nl.service("10.0.2.100", 80)), (nl.NEW_DEST, one + nl.dest("10.0.3.11", 80))):
-        equal(genl.ask(command, payload).name(), "0", "a service for IPVS's tools")
-    asked = [(option, length, key()) for option, length in ((VERSION, 64), (INFO, 12), (TIMEOUTS, 12), (DAEMON, 48), (SERVICE, 104))]
-    asked += [(SERVICES, 8 + 104, struct.pack("=I4x", 1)), (DESTS, 24 + 96, key() + struct.pack("=I4x", 1))]
-
-    def act(failing):
-        with t.lab.socket("director", socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            for ask in asked:
-                try:
-                    getsockopt(sock, *ask)
-                except OSError as error:
-                    check(failing and error.errno == errno.ENOMEM, f"option {ask[0]}: error {error.errno}")
-                    getsockopt(sock, *ask)
-    faults.each(lambda: contextlib.nullcontext(act))
 
 
 # --- packets -------------------------------------------------------------------
