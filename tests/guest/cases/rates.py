@@ -151,8 +151,9 @@ def off(t):
     equal(rows.now(), still, "rates without estimation")
     t.backend.sysctl("run_estimation", 1)
     until(lambda: rows.now() != still, "other rates")
-    equal(t.lab.execute("director", "sh", "-c", "echo -1 > /proc/sys/net/rlvs/run_estimation").returncode != 0, True,
-          "-1 is refused")
+    for text, fits in (("-1", True), ("x", False)):
+        written = t.lab.execute("director", "sh", "-c", f"echo {text} > /proc/sys/net/rlvs/run_estimation")
+        equal(written.returncode == 0, fits, f"{text} is taken")
 
 
 @case("rates.one_packet.{family}", family=FAMILIES)
