@@ -352,7 +352,7 @@ def sockopt_alone(t):
 
 
 @case("faults.options", needs=("faults",))
-def options(t):
+def without_memory(t):
     """IPVS's socket options are asked for: without memory that is the error, and the next time they are there."""
     faults = Faults(t)
     genl = Genl(t.lab, "director", "RLVS")
