@@ -360,7 +360,7 @@ def without_memory(t):
     one = nl.service("10.0.2.100", 80, full=False)
     for command, payload in ((nl.NEW_SERVICE, nl.service("10.0.2.100", 80)), (nl.NEW_DEST, one + nl.dest("10.0.3.11", 80))):
         equal(genl.ask(command, payload).name(), "0", "a service for IPVS's tools")
-    asked = [(option, length, key()) for option, length in ((VERSION, 64), (INFO, 12), (TIMEOUTS, 12), (DAEMON, 48), (SERVICE, 104))]
+    asked = [(option, length, key()[:length]) for option, length in ((VERSION, 64), (INFO, 12), (TIMEOUTS, 12), (DAEMON, 48), (SERVICE, 104))]
     asked += [(SERVICES, 8 + 104, struct.pack("=I4x", 1)), (DESTS, 24 + 96, key() + struct.pack("=I4x", 1))]
 
     def act(failing):
