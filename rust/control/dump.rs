@@ -12,7 +12,7 @@ use super::read::subject;
 use super::write;
 use crate::director::Director;
 use crate::flow::{self, FlowTable};
-use crate::service::{Entry, Rules};
+use crate::service::{Entry, Rules, ServiceId};
 use crate::sys::genl::{Dump, Message};
 use crate::sys::rcu;
 use crate::wire::uapi::cmd;
@@ -48,11 +48,7 @@ pub(super) fn members_as_they_are(dump: &mut Dump<'_>, director: &Director) -> R
     };
     director.services.read(|rules| {
         let [serial, last] = dump.cursor();
-        let entry = match serial {
-            0 => director.services.entry_in(rules, &id).ok(),
-            serial => rules.get(serial),
-        };
-        let Some(entry) = entry else {
+        let Some(entry) = entry_at(director, rules, &id, serial) else {
             return Ok(());
         };
         let service = entry.service().serial();
@@ -62,6 +58,19 @@ pub(super) fn members_as_they_are(dump: &mut Dump<'_>, director: &Director) -> R
             Ok(())
         })
     })
+}
+
+/// The service that a dump goes on with, by its serial number; 0: it begins, with the one that is named.
+fn entry_at<'a>(
+    director: &Director,
+    rules: &'a Rules,
+    id: &ServiceId,
+    serial: u64,
+) -> Option<&'a Entry> {
+    match serial {
+        0 => director.services.entry_in(rules, id).ok(),
+        serial => rules.get(serial),
+    }
 }
 
 /// Part of a service's list: calls back for each item from the given number on.
@@ -81,11 +90,7 @@ pub(super) fn of_service(
     let id = subject(dump.request()).map_err(|fault| fault.report(dump.request()))?;
     director.services.read(|rules| {
         let [serial, first] = dump.cursor();
-        let entry = match serial {
-            0 => director.services.entry_in(rules, &id).ok(),
-            serial => rules.get(serial),
-        };
-        let Some(entry) = entry else {
+        let Some(entry) = entry_at(director, rules, &id, serial) else {
             // It was there when the dump began.
             dump.generation(u32::MAX);
             return Ok(());
