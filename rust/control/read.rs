@@ -10,7 +10,7 @@ use super::fault::{Fault, Within, TOP};
 use crate::engine::Engine;
 use crate::proto;
 use crate::sched::Kind;
-use crate::service::{DestId, DestSpec, ServiceId, ServiceSpec};
+use crate::service::{DestId, DestSpec, Label, ServiceId, ServiceSpec};
 use crate::sys::genl::Request;
 use crate::wire::nlattr::{self, Attr, Attrs};
 use crate::wire::uapi::{
@@ -89,6 +89,7 @@ pub(super) struct Service<'a> {
     timeout: Option<u32>,
     netmask: Option<[u8; 4]>,
     pe: Option<&'a str>,
+    label: Option<Label>,
 }
 
 impl<'a> Service<'a> {
@@ -112,6 +113,10 @@ impl<'a> Service<'a> {
             svc::TIMEOUT => self.timeout = Some(a.u32()?),
             svc::NETMASK => self.netmask = Some(a.bytes()?),
             svc::PE_NAME => self.pe = Some(a.str(PE_NAME_MAX)?),
+            svc::LABEL => {
+                let (value, mask) = halves(a.bytes()?);
+                self.label = Some(Label { value, mask });
+            }
             _ => {}
         }
         Ok(())
@@ -141,8 +146,8 @@ impl<'a> Service<'a> {
         Ok(ServiceId::at(known_protocol(protocol)?, addr, port))
     }
 
-    /// What is said of the service, given its flags before.
-    pub(super) fn spec(&self) -> Result<impl Fn(u32) -> ServiceSpec, Fault> {
+    /// What is said of the service, given its flags and its label before.
+    pub(super) fn spec(&self) -> Result<impl Fn(u32, Label) -> ServiceSpec, Fault> {
         let (Some(sched), Some(flags), Some(timeout), Some(netmask)) =
             (self.sched, self.flags, self.timeout, self.netmask)
         else {
@@ -157,12 +162,14 @@ impl<'a> Service<'a> {
         ))?;
         let engine = self.engine()?;
         let (flags, mask) = halves(flags);
-        Ok(move |before: u32| ServiceSpec {
+        let said = self.label;
+        Ok(move |before: u32, label: Label| ServiceSpec {
             kind,
             flags: (before & !mask | flags & mask) & !svc_flags::HASHED,
             timeout,
             netmask,
             engine,
+            label: said.unwrap_or(label),
         })
     }
 

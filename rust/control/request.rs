@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::read::Top;
 use super::write;
 use crate::director::Director;
-use crate::service::DestSpec;
+use crate::service::{DestSpec, Label};
 use crate::sys::genl::{Message, Request};
 use crate::sys::net::Net;
 use crate::sys::netns;
@@ -73,10 +73,12 @@ fn change(director: &Director, command: u8, top: &Top<'_>, edit: Edit) -> Result
     let id = service.id()?;
     let services = &director.services;
     match command {
-        cmd::NEW_SERVICE => services.add(director, id, service.spec()?(0))?,
+        cmd::NEW_SERVICE => services.add(director, id, service.spec()?(0, Label::default()))?,
         cmd::SET_SERVICE => {
             let spec = service.spec()?;
-            services.set(&id, |before| spec(before.flags))?;
+            if services.set(&id, |before| spec(before.flags, before.label))? {
+                director.recheck();
+            }
         }
         cmd::DEL_SERVICE => {
             services.remove(&id)?;

@@ -13,7 +13,7 @@ use crate::director::Director;
 use crate::proto;
 use crate::rates::Row;
 use crate::sched::{Candidate, Kind};
-use crate::service::{DestId, DestSpec, Entry, Member, ServiceId, ServiceSpec};
+use crate::service::{DestId, DestSpec, Entry, Label, Member, ServiceId, ServiceSpec};
 use crate::sys::net::Net;
 use crate::sys::sockopt::{Answer, Options};
 use crate::sys::stats::Counts;
@@ -71,7 +71,10 @@ fn change(director: &Director, option: u32, request: &[u8]) -> Result<(), Fault>
         set::ADD => services.add(director, id, spec(&service)?)?,
         set::EDIT => {
             let spec = spec(&service)?;
-            services.set(&id, |_| spec)?;
+            services.set(&id, |before| ServiceSpec {
+                label: before.label,
+                ..spec
+            })?;
         }
         set::DEL => {
             services.remove(&id)?;
@@ -114,6 +117,7 @@ fn spec(service: &Service<'_>) -> Result<ServiceSpec, Fault> {
         timeout: service.timeout,
         netmask: service.netmask,
         engine: None,
+        label: Label::default(),
     })
 }
 

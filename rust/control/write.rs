@@ -11,7 +11,7 @@ use crate::flow::list::FlowView;
 use crate::proto::Timeouts;
 use crate::rates::Row;
 use crate::sched::Candidate;
-use crate::service::{Entry, LocalAddr, Member};
+use crate::service::{Entry, Label, LocalAddr, Member};
 use crate::sys::genl::Message;
 use crate::sys::route::has_policies;
 use crate::sys::stats::Counts;
@@ -39,6 +39,7 @@ pub(super) fn service(message: &mut Message<'_>, entry: &Entry) -> Result {
         if let Some(engine) = entry.spec.engine {
             m.str(svc::PE_NAME, engine.name())?;
         }
+        label(m, entry.spec.label)?;
         m.bytes(svc::FLAGS, &flags(entry.spec.flags))?;
         m.u32(svc::TIMEOUT, entry.spec.timeout)?;
         m.bytes(svc::NETMASK, &entry.spec.netmask)?;
@@ -49,6 +50,15 @@ pub(super) fn service(message: &mut Message<'_>, entry: &Entry) -> Result {
             [svc::STATS, svc::STATS64],
         )
     })
+}
+
+/// What its packets get, if anything.
+fn label(message: &mut Message<'_>, label: Label) -> Result {
+    let both = u64::from(label.mask) << 32 | u64::from(label.value);
+    match label.is_none() {
+        true => Ok(()),
+        false => message.bytes(svc::LABEL, &both.to_ne_bytes()),
+    }
 }
 
 /// All flags are meant.

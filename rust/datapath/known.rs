@@ -59,11 +59,12 @@ pub(crate) fn past<A: Family>(
 /// on, and from then on both ends do.
 pub(super) fn answer<A: Family>(
     director: &Director,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
     flow: &Flow<A>,
     context: &Context<A>,
 ) -> Verdict {
     flow.hear_answers();
+    put_label(&mut packet, flow);
     let _ = forward::touch(&director.flows, &packet, flow, Side::Second, context.flags);
     flow.dest.count_out(packet.len());
     packet.accept_marked()
@@ -107,7 +108,17 @@ fn passes<A: Family>(
     if flows.gate.stamp().is_some() {
         note(flows, packet, context);
     }
+    put_label(packet, flow);
     true
+}
+
+/// Lets the host's other rules know the packet as its service's.
+#[inline(always)]
+fn put_label<A: Family>(packet: &mut Packet<'_>, flow: &Flow<A>) {
+    let label = flow.dest.label();
+    if !label.is_none() {
+        packet.set_mark(label.on(packet.mark()));
+    }
 }
 
 /// Whether IPsec's policies let the host take a packet in: the socket that asks them is passed by.

@@ -93,6 +93,7 @@ struct rlvs_origin {
 u32 rlvs_skb_facts(const struct sk_buff *skb);
 void rlvs_skb_origin(struct sk_buff *skb, bool v6, struct rlvs_origin *origin);
 u32 rlvs_skb_fwmark(const struct sk_buff *skb);
+void rlvs_skb_set_fwmark(struct sk_buff *skb, u32 mark);
 void rlvs_skb_forget(struct sk_buff *skb, bool v6);
 u32 rlvs_skb_link(const struct sk_buff *skb, bool v6);
 u32 rlvs_skb_vrf(struct net *net, const struct sk_buff *skb, u32 link);

@@ -51,6 +51,12 @@ u32 rlvs_skb_fwmark(const struct sk_buff *skb)
 	return skb->mark;
 }
 
+/* It gets another one. */
+void rlvs_skb_set_fwmark(struct sk_buff *skb, u32 mark)
+{
+	skb->mark = mark;
+}
+
 /*
  * Where the packet came in: the interface that PREROUTING saw first, which the
  * receive path has noted, and the mark that it bears by now.

@@ -9,6 +9,7 @@ use kernel::sync::Arc;
 
 use super::dest::{Dest, DestSpec};
 use super::id::DestId;
+use super::label::Label;
 use super::scheduler::{Pick, Service};
 use super::Services;
 use crate::pool::turn::Turn;
@@ -42,13 +43,14 @@ impl Bypass {
 /// It is listed as IPVS lists it: without address and port.
 fn nowhere(account: &Account, addr: IpAddr) -> Result<Arc<Dest>> {
     let dest = Dest::new(account, DestId { addr, port: 0 })?;
-    dest.join(&DestSpec {
+    let spec = DestSpec {
         // CAST: three bits.
         method: fwd::BYPASS as u8,
         weight: 1,
         upper: 0,
         lower: 0,
-    });
+    };
+    dest.join(&spec, Label::default());
     Ok(Arc::new(dest, GFP_KERNEL_ACCOUNT)?)
 }
 

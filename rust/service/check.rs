@@ -49,6 +49,11 @@ pub(super) fn service(id: &ServiceId, spec: &ServiceSpec) -> Outcome {
         EINVAL,
         c"one-packet scheduling is for UDP, or for services by firewall mark",
     )?;
+    demand(
+        spec.label.is_sound(),
+        EINVAL,
+        c"the mark for packets has bits that its mask leaves out: widen the mask",
+    )?;
     let allowed = match spec.kind.has_flags() {
         true => svc_flags::FALLBACK | svc_flags::PORT,
         false => 0,

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU8, Ordering};
 use kernel::prelude::*;
 
 use super::id::DestId;
+use super::label::{Label, Shared};
 use super::sources::{Ready, Source, Sources};
 use crate::sched::Candidate;
 use crate::sys::quota::{Account, Taken, DESTS};
@@ -40,6 +41,8 @@ pub(crate) struct Dest {
     available: AtomicBool,
     /// FULLNAT's local addresses and ports; without that none.
     sources: RcuCell<Sources>,
+    /// What its service's packets get.
+    label: Shared,
     _quota: Taken,
     load: Load,
 }
@@ -71,6 +74,7 @@ impl Dest {
             method: AtomicU8::new(0),
             available: AtomicBool::new(false),
             sources: RcuCell::empty(),
+            label: Shared::default(),
             _quota: DESTS.take(account)?,
             load: Load {
                 active: AtomicU32::new(0),
@@ -103,6 +107,17 @@ impl Dest {
     #[inline]
     pub(crate) fn available(&self) -> bool {
         self.available.load(Ordering::Relaxed)
+    }
+
+    /// What packets to it and from it get.
+    #[inline]
+    pub(crate) fn label(&self) -> Label {
+        self.label.get()
+    }
+
+    /// Has them get another one.
+    pub(super) fn set_label(&self, label: Label) {
+        self.label.set(label);
     }
 
     /// From where FULLNAT talks to it.
@@ -240,8 +255,9 @@ impl Dest {
         }
     }
 
-    /// Joins a service as if it were new: a weight of the past does not count.
-    pub(super) fn join(&self, spec: &DestSpec) {
+    /// Joins a service, whose packets get `label`, as if it were new: a weight of the past does not count.
+    pub(super) fn join(&self, spec: &DestSpec, label: Label) {
+        self.set_label(label);
         self.load.last_weight.store(spec.weight, Ordering::Relaxed);
         self.set(spec);
         self.available.store(true, Ordering::Relaxed);

@@ -262,8 +262,12 @@ impl Entry {
             false => Change::Edited,
         };
         let published = self.present().and_then(|slots| self.publish(slots, change));
-        if published.is_err() {
-            self.spec = before;
+        match published {
+            Ok(()) => self
+                .members
+                .iter()
+                .for_each(|m| m.dest.set_label(spec.label)),
+            Err(_) => self.spec = before,
         }
         published
     }
@@ -283,7 +287,7 @@ impl Entry {
         let (ports, sources) = self.equip(&id, spec.method, pool.by_ref())?;
         member.ports = ports;
         member.dest.set_sources(sources);
-        member.dest.join(spec);
+        member.dest.join(spec, self.spec.label);
         // There is room for it.
         let _ = self.members.push_within_capacity(member);
         let published = self
@@ -406,7 +410,7 @@ impl Entry {
         let proto = self.service.id.proto;
         for member in self.members.iter_mut().filter(|m| m.is_fullnat()) {
             member.ports.reserve(1, GFP_KERNEL_ACCOUNT)?;
-            let one = pool.acquire(port_key(proto, local, &member.dest.id()))?;
+            let one = pool.acquire(PortKey::new(proto, local, &member.dest.id()))?;
             // There is room for it.
             let _ = member.ports.push_within_capacity(one);
         }
@@ -452,7 +456,7 @@ impl Entry {
         )?;
         ports.reserve(self.locals.len(), GFP_KERNEL_ACCOUNT)?;
         for local in &self.locals {
-            match pool.acquire(port_key(self.service.id.proto, local.addr, id)) {
+            match pool.acquire(PortKey::new(self.service.id.proto, local.addr, id)) {
                 // There is room for it.
                 Ok(one) => drop(ports.push_within_capacity(one)),
                 Err(refusal) => {
@@ -582,15 +586,6 @@ const NO_LOCAL: Refusal = Refusal {
     error: ENOENT,
     text: c"the service has no such local address",
 };
-
-fn port_key(proto: u8, local: IpAddr, dest: &DestId) -> PortKey {
-    PortKey {
-        proto,
-        local,
-        addr: dest.addr,
-        port: dest.port,
-    }
-}
 
 fn release(sets: &mut PortSets, ports: &[Use]) {
     for one in ports {

@@ -13,6 +13,7 @@ mod dest;
 mod entry;
 mod estimate;
 mod id;
+mod label;
 mod meter;
 mod ports;
 mod refusal;
@@ -55,6 +56,7 @@ use crate::sys::time::Jiffies;
 pub(crate) use self::dest::{Dest, DestSpec};
 pub(crate) use self::entry::{Entry, Member};
 pub(crate) use self::id::{DestId, ServiceId};
+pub(crate) use self::label::Label;
 pub(crate) use self::ports::{Held, PortSet};
 pub(crate) use self::refusal::{Outcome, Refusal};
 pub(crate) use self::scheduler::{Pick, Service};
@@ -262,12 +264,12 @@ impl Services {
         }
     }
 
-    /// Changes a service; `spec` is made from what it was.
+    /// Changes a service; `spec` is made from what it was. Says whether its packets get another label.
     pub(crate) fn set(
         &self,
         id: &ServiceId,
         spec: impl FnOnce(&ServiceSpec) -> ServiceSpec,
-    ) -> Outcome {
+    ) -> Outcome<bool> {
         let mut rules = self.rules.lock();
         let entry = self.entry_mut(&mut rules, id)?;
         let before = entry.spec;
@@ -277,7 +279,7 @@ impl Services {
         rules.count_caches(Some(before.kind), Some(spec.kind));
         self.count_engine(id.addr.is_ipv6(), before.engine, spec.engine);
         rules.changed();
-        Ok(())
+        Ok(before.label != spec.label)
     }
 
     /// Removes a service. Its connections stay, and come back to life with it.

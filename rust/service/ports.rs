@@ -14,6 +14,7 @@ use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::Arc;
 
+use super::id::DestId;
 use super::refusal::{refuse, Outcome};
 use super::tree::retain;
 use crate::pool::ports::{words, Ports};
@@ -33,6 +34,18 @@ pub(super) struct PortKey {
     pub(super) addr: IpAddr,
     /// Its port, host order; 0: any.
     pub(super) port: u16,
+}
+
+impl PortKey {
+    /// Ports of `local` towards a destination.
+    pub(super) fn new(proto: u8, local: IpAddr, dest: &DestId) -> Self {
+        Self {
+            proto,
+            local,
+            addr: dest.addr,
+            port: dest.port,
+        }
+    }
 }
 
 /// The local ports towards one real server, from one local address.

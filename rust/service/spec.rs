@@ -2,6 +2,7 @@
 
 //! What a user says of a service.
 
+use super::label::Label;
 use crate::engine::Engine;
 use crate::sched::persist::Persistence;
 use crate::sched::{Flags, Kind};
@@ -19,6 +20,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) netmask: [u8; 4],
     /// What tells the calls of a client apart, if it is persistent.
     pub(crate) engine: Option<Engine>,
+    /// What its packets get.
+    pub(crate) label: Label,
 }
 
 impl ServiceSpec {

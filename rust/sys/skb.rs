@@ -317,6 +317,12 @@ impl<'a> Packet<'a> {
         unsafe { ffi::rlvs_skb_fwmark(self.raw()) }
     }
 
+    /// Gives it another one.
+    pub(crate) fn set_mark(&mut self, mark: u32) {
+        // SAFETY: Valid and ours by the invariant.
+        unsafe { ffi::rlvs_skb_set_fwmark(self.raw(), mark) }
+    }
+
     /// The VRF that interface `link`, or else its route, belongs to; or 0.
     pub(crate) fn vrf(&self, link: u32) -> u32 {
         // SAFETY: Valid by the invariant.

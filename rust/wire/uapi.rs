@@ -140,6 +140,10 @@ pub mod svc {
     pub const PE_NAME: u16 = 11;
     /// Nest of [`super::stats`], all u64.
     pub const STATS64: u16 = 12;
+
+    /// Two u32: bits of the firewall mark that the service's packets get, and which bits are
+    /// meant. Absent in a request: as before. Absent in an answer: none.
+    pub const LABEL: u16 = 64;
 }
 
 /// Flags of a service.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Captures on an interface of a host, and sending frames there."""
 
+import ctypes
 import socket
 import struct
 
@@ -16,15 +17,29 @@ STATUS_PARTIAL, STATUS_GSO = 1 << 3, 1 << 8
 PACKET_VNET_HDR, NEEDS_CSUM, ETHERNET = 15, 1, 14
 BUFFER = 32 << 20
 LARGEST = 1 << 17
+SO_ATTACH_FILTER = 26
+BPF_LD_W_ABS, BPF_AND_K, BPF_JEQ_K, BPF_RET_K = 0x20, 0x54, 0x15, 0x06
+SKF_AD_MARK = 0xfffff000 + 20
+
+
+def only_marked(sock, value, mask):
+    """Has a socket take only packets whose firewall mark has these bits of the mask (linux/filter.h)."""
+    load, mask_out, differ, take, leave = (BPF_LD_W_ABS, 0, 0, SKF_AD_MARK), (BPF_AND_K, 0, 0, mask), \
+        (BPF_JEQ_K, 0, 1, value), (BPF_RET_K, 0, 0, LARGEST), (BPF_RET_K, 0, 0, 0)
+    steps = [struct.pack("HBBI", *step) for step in (load, mask_out, differ, take, leave)]
+    program = ctypes.create_string_buffer(b"".join(steps))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(steps), ctypes.addressof(program)))
 
 
 class Tap:
     """Everything that passes an interface from the moment that this is made; `frames` grows with fetch()."""
 
-    def __init__(self, lab, host, dev="eth0"):
+    def __init__(self, lab, host, dev="eth0", mark=None):
         self.host, self.dev = host, dev
         self.frames = []
         self.sock = lab.socket(host, socket.AF_PACKET, socket.SOCK_RAW, 0)
+        if mark:
+            only_marked(self.sock, *mark)
         self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
         self.sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.sock.bind((dev, ETH_P_ALL))

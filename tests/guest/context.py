@@ -36,9 +36,9 @@ class Context:
         Context.next_port += 1
         return Context.next_port
 
-    def tap(self, host, dev="eth0"):
-        """Capture on an interface until the case ends."""
-        tap = Tap(self.lab, host, dev)
+    def tap(self, host, dev="eth0", mark=None):
+        """Capture on an interface until the case ends; with `mark`, (value, mask), what bears such a firewall mark."""
+        tap = Tap(self.lab, host, dev, mark)
         self.taps.append(tap)
         self.defer(tap.close)
         return tap

@@ -34,7 +34,7 @@ SHOWN = 12
 # them, and the kernel that watches itself every FIFTH, at the processor's own speed; `make debug` runs them all. Combinations come by twos,
 # threes and fours: with other numbers it would always be the same ones that are left out.
 THOROUGH = {"trust", "void", "ipsec", "stateful", "answers", "bridged", "reasons", "owners", "checksums", "full"}
-THOROUGH |= {"strangers", "leaving", "reuse", "marks", "persist", "change"}
+THOROUGH |= {"strangers", "leaving", "reuse", "marks", "labels", "persist", "change"}
 THOROUGH_NAMES = ("mtu.here.", "full.flood.", "states.", "owners.many.")
 SEVENTH, FIFTH = 7, 5
 # What these files ask of the tool, of requests and of choices is the same on every kernel. The kernel that watches itself has all that

@@ -4,4 +4,4 @@
 from cases import paths, early, icmp, mtu, schedulers, change, counters, fullnat, limits  # noqa: F401
 from cases import reuse, persist, ftp, leaving, settings, full, oddities, checksums, tool, bad_tool, parity  # noqa: F401
 from cases import bad_netlink, lifecycle, trust, void, ipsec, bounds, owners, reasons, stateful, answers  # noqa: F401
-from cases import bridged, marks, rates, sip, totals, strangers, ways, defence, doors, door_files, door_tools, faults  # noqa: F401
+from cases import bridged, labels, marks, rates, sip, totals, strangers, ways, defence, doors, door_files, door_tools, faults  # noqa: F401

@@ -113,6 +113,8 @@ RLVS = {
     "flag_of_another": new(_7=nl.u32(8) + nl.u32(0xFFFFFFFF)),
     "engine_alone": new(_11=b"sip\0"),
     "engine_not_text": new(_7=nl.u32(1) + nl.u32(0xFFFFFFFF), _8=nl.u32(60), _11=b"\xff\0"),
+    "label_outside": new(_64=nl.u32(0x100) + nl.u32(0xff)),
+    "label_short": new(_64=nl.u32(1)),
     "address_zero": (nl.NEW_SERVICE, nl.service("0.0.0.0", 900)),
     "dest_port_0": server(_2=nl.be16(0)),
     "dest_address_short": server(_1=b"\x0a\0\2"),

@@ -2,6 +2,7 @@
 """The early path and the packet filter: who sees which packet, and how both go together."""
 
 import wire
+from context import BRIEF, join
 from flow import Ends
 from lab import ADDRESS, run
 from rules import CHAINS, filter_rules, probe
@@ -13,12 +14,14 @@ def input_rule(t, rule):
     filter_rules(t, f"table inet wall {{\nchain input {{\ntype filter hook input priority 0\n{rule}\n}}\n}}\n")
 
 
-def start(t, method, family, proto):
-    """A service with rs1 behind it and a client whose flow is known."""
+def start(t, method, family, proto, label=()):
+    """A service with rs1 behind it and a client whose flow is known; `label` are more words about the service."""
     vport = t.port()
     rport = t.port() if method in ("nat", "fullnat") else vport
     t.serve("rs1", family, proto, rport, ADDRESS["vip" if method in ("dr", "tun") else "rs1"][family])
     t.balance(family, proto, vport, method, ADDRESS["rs1"][family], rport)
+    if label:
+        t.backend.run("-E", BRIEF[proto], join(ADDRESS["vip"][family], vport), "-s", "rr", *label)
     client = t.client(family, proto, vport)
     for _ in range(3):
         client.ask(100, 100)

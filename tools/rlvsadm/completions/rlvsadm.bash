@@ -17,6 +17,7 @@ _rlvsadm() {
     -p | --persistent) offer=(-W '') ;;
     -M | --netmask) offer=(-W '') ;;
     --pe) offer=(-W 'sip') ;;
+    --set-mark) offer=(-W '') ;;
     -z | --laddr) offer=(-A hostname) ;;
     -r | --real-server) offer=(-A hostname) ;;
     --tun-type) offer=(-W 'ipip') ;;
@@ -24,7 +25,7 @@ _rlvsadm() {
     -x | --u-threshold) offer=(-W '') ;;
     -y | --l-threshold) offer=(-W '') ;;
     : | =) return ;;
-    *) offer=(-W '-A --add-service -E --edit-service -D --delete-service -C --clear -a --add-server -e --edit-server -d --delete-server -P --add-laddr -Q --del-laddr -G --get-laddr -L --list -Z --zero --recheck -S --save -R --restore --set -h --help -v --version -t --tcp-service -u --udp-service -f --fwmark-service -6 --ipv6 -s --scheduler -b --sched-flags -p --persistent -M --netmask --pe -o --ops -z --laddr -r --real-server -g --gatewaying -i --ipip -m --masquerading --fullnat --tun-type -w --weight -x --u-threshold -y --l-threshold -n --numeric -c --connection --timeout --totals --info --stats --rate --thresholds --persistent-conn --tun-info -X --exact --nosort --sort -j --json') ;;
+    *) offer=(-W '-A --add-service -E --edit-service -D --delete-service -C --clear -a --add-server -e --edit-server -d --delete-server -P --add-laddr -Q --del-laddr -G --get-laddr -L --list -Z --zero --recheck -S --save -R --restore --set -h --help -v --version -t --tcp-service -u --udp-service -f --fwmark-service -6 --ipv6 -s --scheduler -b --sched-flags -p --persistent -M --netmask --pe --set-mark -o --ops -z --laddr -r --real-server -g --gatewaying -i --ipip -m --masquerading --fullnat --tun-type -w --weight -x --u-threshold -y --l-threshold -n --numeric -c --connection --timeout --totals --info --stats --rate --thresholds --persistent-conn --tun-info -X --exact --nosort --sort -j --json') ;;
     esac
     mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "${COMP_WORDS[COMP_CWORD]}")
 }

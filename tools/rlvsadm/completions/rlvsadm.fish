@@ -33,6 +33,7 @@ complete -c rlvsadm -s b -l sched-flags -xa 'sh-fallback sh-port mh-fallback mh-
 complete -c rlvsadm -s p -l persistent -x -d 'Persistence: new connections of a client go where his last one went, for so many seconds; 360 if they are left out'
 complete -c rlvsadm -s M -l netmask -x -d 'With -p: clients that this mask, or for IPv6 prefix length, does not tell apart count as one'
 complete -c rlvsadm -l pe -xa 'sip' -d 'With -p: persistence engine; sip: calls of a client are told apart by the Call-ID of their SIP messages'
+complete -c rlvsadm -l set-mark -x -d 'Packets of the service get this firewall mark, of which the mask says which bits are meant; for rules that IPVS has -m ipvs for'
 complete -c rlvsadm -s o -l ops -d 'One-packet scheduling: each datagram goes where the scheduler says, and none is remembered'
 complete -c rlvsadm -s z -l laddr -xa '(__fish_print_hostnames)' -d 'A local address of the service'
 complete -c rlvsadm -s r -l real-server -xa '(__fish_print_hostnames)' -d 'The real server; without a port it has the service\'s'

@@ -170,6 +170,10 @@ pub struct ServiceArgs {
     /// With -p: persistence engine; sip: calls of a client are told apart by the Call-ID of their SIP messages
     #[arg(long, value_name = "ENGINE")]
     pub pe: Option<String>,
+    /// Packets of the service get this firewall mark, of which the mask says which bits are meant; for rules that IPVS
+    /// has -m ipvs for
+    #[arg(long, value_name = "VALUE[/MASK]")]
+    pub set_mark: Option<String>,
     /// One-packet scheduling: each datagram goes where the scheduler says, and none is remembered
     #[arg(short = 'o', long)]
     pub ops: bool,

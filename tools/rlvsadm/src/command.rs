@@ -8,11 +8,12 @@ use crate::address::{self, Endpoint, Family, ServiceId};
 use crate::args::{self, option, Given, Parsed};
 use crate::error::Usage;
 use crate::flags;
+use crate::label::Label;
 use crate::model::{Method, Timeouts};
 use crate::names::Names;
 use crate::persistence::{self, Mask, Persistence, DEFAULT_TIMEOUT};
 use crate::protocol::Proto;
-use crate::wire::uapi::{svc_flags, SCHED_NAME_MAX};
+use crate::wire::uapi::svc_flags;
 
 const DEFAULT_SCHEDULER: &str = "wlc";
 
@@ -62,6 +63,8 @@ pub struct ServiceRule {
     pub persistence: Option<Persistence>,
     /// The persistence engine.
     pub engine: Option<String>,
+    /// What its packets get.
+    pub label: Option<Label>,
     /// There is a mask and no persistence.
     pub unused_mask: bool,
 }
@@ -189,6 +192,7 @@ const SERVICE_OPTIONS: &[&str] = &[
     "persistent",
     "netmask",
     "pe",
+    "set_mark",
     "ops",
 ];
 const SERVER_OPTIONS: &[&str] = &[
@@ -398,7 +402,7 @@ impl Reader<'_> {
     fn service_rule(&self) -> Result<ServiceRule, Usage> {
         let args = &self.given.args.service;
         let scheduler = args.scheduler.as_deref().unwrap_or(DEFAULT_SCHEDULER);
-        check_scheduler(scheduler)?;
+        flags::check_scheduler(scheduler)?;
         let flags = match &args.sched_flags {
             None => 0,
             Some(None) => return Err(Usage::NoFlags(self.command.clone())),
@@ -412,6 +416,7 @@ impl Reader<'_> {
             flags: flags | self.one_packet(id)?,
             persistence,
             engine: self.engine()?,
+            label: args.set_mark.as_deref().map(str::parse).transpose()?,
             unused_mask: args.netmask.is_some() && persistence.is_none(),
         })
     }
@@ -581,15 +586,6 @@ impl Reader<'_> {
             option: option(field),
         }
     }
-}
-
-/// Whether the module knows the scheduler is for the module to say, but not whether this can be a name.
-fn check_scheduler(name: &str) -> Result<(), Usage> {
-    let fits = (1..=SCHED_NAME_MAX).contains(&name.len());
-    if fits && name.bytes().all(|b| b.is_ascii_graphic()) {
-        return Ok(());
-    }
-    Err(Usage::Scheduler(name.to_owned()))
 }
 
 #[cfg(test)]

@@ -66,6 +66,10 @@ pub enum Usage {
     Scheduler(String),
     #[error("`{0}' is no persistence engine's name")]
     Engine(String),
+    #[error(
+        "`{0}' is no mark for packets: VALUE or VALUE/MASK is needed, the value within the mask"
+    )]
+    Label(String),
     #[error("`{flag}' is no scheduler flag: there are {known}")]
     Flag { flag: String, known: String },
     #[error("the scheduler flag `{flag}' is not one of {scheduler}'s")]

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The flags of a scheduler and their names.
+//! The name of a scheduler, its flags and their names.
 //!
 //! A service has three bits for its scheduler. sh and mh name two of them; for the others, and as a second name,
 //! they are flag-1, flag-2 and flag-3.
 
 use crate::error::Usage;
 use crate::wire::uapi::svc_flags::{FALLBACK, PORT, SCHED1, SCHED2, SCHED3};
+use crate::wire::uapi::SCHED_NAME_MAX;
 
 const SH: [(&str, u32); 2] = [("sh-fallback", FALLBACK), ("sh-port", PORT)];
 const MH: [(&str, u32); 2] = [("mh-fallback", FALLBACK), ("mh-port", PORT)];
@@ -59,6 +60,15 @@ fn parse_one(flag: &str, scheduler: &str) -> Result<u32, Usage> {
 pub fn names(bits: u32, scheduler: &str) -> Vec<&'static str> {
     let set = of(scheduler).iter().filter(|(_, bit)| bits & bit != 0);
     set.map(|(name, _)| *name).collect()
+}
+
+/// Whether the module knows the scheduler is for the module to say, but not whether this can be a name.
+pub fn check_scheduler(name: &str) -> Result<(), Usage> {
+    let fits = (1..=SCHED_NAME_MAX).contains(&name.len());
+    if fits && name.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Usage::Scheduler(name.to_owned()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::address::{Endpoint, ServiceId};
 use crate::flags;
+use crate::label::Label;
 use crate::model::{Conn, Dest, Entry, Info, Laddr, Method, Stats, Timeouts, Totals};
 use crate::persistence::Persistence;
 use crate::protocol::Proto;
@@ -29,6 +30,8 @@ struct Service<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     persistence: Option<Sticky<'a>>,
     one_packet: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_mark: Option<Label>,
     stats: Stats,
     local_addresses: &'a [Laddr],
     destinations: Vec<Destination>,
@@ -127,6 +130,7 @@ fn service(entry: &Entry) -> Service<'_> {
             engine: service.engine.as_deref(),
         }),
         one_packet: service.is_one_packet(),
+        set_mark: service.label,
         stats: service.stats,
         local_addresses: &entry.laddrs,
         destinations: entry.dests.iter().map(destination).collect(),

@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod fields;
 pub mod flags;
 pub mod json;
+pub mod label;
 pub mod link;
 pub mod model;
 pub mod names;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::address::{Endpoint, Family, ServiceId};
 use crate::error::LinkError;
 use crate::fields::Fields;
+use crate::label::Label;
 use crate::persistence::{Mask, Persistence};
 use crate::protocol::Proto;
 use crate::wire::uapi::{
@@ -106,6 +107,8 @@ pub struct Service {
     pub persistence: Option<Persistence>,
     /// The persistence engine.
     pub engine: Option<String>,
+    /// What its packets get.
+    pub label: Option<Label>,
     pub stats: Stats,
 }
 
@@ -131,9 +134,18 @@ impl Service {
             flags,
             persistence,
             engine: fields.maybe_text(svc::PE_NAME)?,
+            label: label(&fields)?,
             stats: Stats::read(&fields.nest(svc::STATS64, "statistics")?)?,
         })
     }
+}
+
+fn label(fields: &Fields<'_>) -> Result<Option<Label>, LinkError> {
+    let Some(attr) = fields.find(svc::LABEL) else {
+        return Ok(None);
+    };
+    let [value, mask] = words(attr.bytes()?);
+    Ok(Some(Label { value, mask }))
 }
 
 fn persistence(fields: &Fields<'_>, family: Family) -> Result<Persistence, LinkError> {

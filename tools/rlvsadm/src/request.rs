@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::address::{bytes, family, Endpoint, ServiceId};
 use crate::command::{Change, ServerRule, ServiceRule};
+use crate::label::Label;
 use crate::model::Timeouts;
 use crate::persistence::Mask;
 use crate::wire::nlattr::{padded, HEADER_LEN, NESTED};
@@ -125,6 +126,7 @@ fn service(rule: &ServiceRule) -> Writer {
         None => named,
     };
     named
+        .put(svc::LABEL, &rule.label.map_or(Label::NONE, Label::bytes))
         .put(svc::FLAGS, &flags)
         .u32(svc::TIMEOUT, timeout)
         .put(svc::NETMASK, &mask.bytes())

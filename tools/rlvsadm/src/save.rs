@@ -30,12 +30,13 @@ fn service_rule(service: &str, entry: &Entry) -> String {
     let seconds = option("-p", persistence.map(|how| how.timeout));
     let mask = option("-M", persistence.and_then(|how| how.mask.listed()));
     let engine = option("--pe", entry.service.engine.as_ref());
+    let label = option("--set-mark", entry.service.label);
     let ops = if entry.service.is_one_packet() {
         " -o"
     } else {
         ""
     };
-    format!("-A {service} -s {scheduler}{seconds}{mask}{engine}{ops}{flags}\n")
+    format!("-A {service} -s {scheduler}{seconds}{mask}{engine}{label}{ops}{flags}\n")
 }
 
 fn laddr_rule(service: &str, laddr: &Laddr) -> String {

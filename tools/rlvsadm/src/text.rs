@@ -106,7 +106,12 @@ fn flag_list(service: &Service) -> String {
         false => format!(" ({})", names.join(",")),
     };
     let ops = if service.is_one_packet() { " ops" } else { "" };
-    format!("{names}{}{ops}", persistence(service))
+    let label = service.label.map(|label| format!(" mark {label}"));
+    format!(
+        "{names}{}{ops}{}",
+        persistence(service),
+        label.unwrap_or_default()
+    )
 }
 
 fn persistence(service: &Service) -> String {

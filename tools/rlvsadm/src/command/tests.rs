@@ -43,6 +43,7 @@ fn services_have_a_scheduler_and_flags() {
         flags,
         persistence: None,
         engine: None,
+        label: None,
         unused_mask: false,
     };
     for (line, expected) in [

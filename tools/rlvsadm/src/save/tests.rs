@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::address::{Endpoint, Family, ServiceId};
 use crate::command::{Change, ServerRule, ServiceRule};
+use crate::label::Label;
 use crate::model::{Service, Stats};
 use crate::persistence::{Mask, Persistence};
 use crate::protocol::Proto;
@@ -24,6 +25,7 @@ fn service(at: &str, scheduler: &str, flags: u32) -> Service {
         flags,
         persistence: None,
         engine: None,
+        label: None,
         stats: Stats::default(),
     }
 }
@@ -197,11 +199,20 @@ fn entries() -> impl Strategy<Value = Entry> {
                 id,
                 persistence,
                 engine: engine.clone(),
+                label: label(flags),
                 ..service("10.0.0.1:80", &scheduler, flags)
             },
             dests,
             laddrs: laddrs.into_iter().map(laddr).collect(),
         })
+    })
+}
+
+/// Some have one.
+fn label(flags: u32) -> Option<Label> {
+    (flags != 0).then_some(Label {
+        value: flags << 8,
+        mask: 0xffff,
     })
 }
 
@@ -222,6 +233,7 @@ fn changes(entry: &Entry) -> Vec<Change> {
         flags: entry.service.flags,
         persistence: entry.service.persistence,
         engine: entry.service.engine.clone(),
+        label: entry.service.label,
         unused_mask: false,
     });
     let laddrs = entry.laddrs.iter();

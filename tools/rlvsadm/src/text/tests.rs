@@ -30,6 +30,7 @@ fn entry(protocol: Proto, at: &str, scheduler: &str, flags: u32, dests: Vec<Dest
             flags: flags | 2,
             persistence: None,
             engine: None,
+            label: None,
             stats: Stats::default(),
         },
         dests,
