@@ -10,13 +10,14 @@ use crate::director::Director;
 use crate::flow::list::FlowView;
 use crate::flow::{self, FlowTable};
 use crate::sched::Candidate;
-use crate::service::{Entry, Member, Rules};
+use crate::service::{row, Entry, Member, Rules};
+use crate::sys::host::processor_from;
 use crate::sys::net::Net;
 use crate::sys::netns;
 use crate::sys::proc::{File, Listing, Place, Text};
 use crate::sys::rcu;
 use crate::sys::time::HZ;
-use crate::wire::listing::{Conn, Dest, Origin, Service, APPS, CONNS, CONNS_SYNC, SERVICES};
+use crate::wire::listing::{self, Conn, Dest, Origin, Service, APPS, CONNS, CONNS_SYNC, SERVICES};
 use crate::wire::uapi::svc_flags;
 
 /// The files of a namespace.
@@ -26,6 +27,8 @@ pub(super) struct Files {
     _origins: File,
     _status: File,
     _apps: File,
+    _totals: File,
+    _processors: File,
 }
 
 impl Files {
@@ -37,6 +40,8 @@ impl Files {
             _origins: File::new::<Origins>(net)?,
             _status: File::new::<Status>(net)?,
             _apps: File::new::<Apps>(net)?,
+            _totals: File::new::<Totals>(net)?,
+            _processors: File::new::<Processors>(net)?,
         })
     }
 }
@@ -132,7 +137,19 @@ impl Listing for Conns {
     const NAME: &'static CStr = c"ip_vs_conn";
 
     fn show(net: &Net, at: Place, out: &mut Text<'_>) -> Option<Place> {
-        show_conns(net, at, out, CONNS, |out, conn| out.line(conn))
+        show_conns(net, at, out, CONNS, |out, flow| {
+            out.line(conn(flow));
+            if let Some(said) = flow.said {
+                let data = said.data.split(|&byte| byte == 0).next();
+                let parts = [
+                    b" ",
+                    said.engine.name().as_bytes(),
+                    b" ",
+                    data.unwrap_or(b""),
+                ];
+                parts.into_iter().for_each(|part| out.bytes(part));
+            }
+        })
     }
 }
 
@@ -143,7 +160,9 @@ impl Listing for Origins {
     const NAME: &'static CStr = c"ip_vs_conn_sync";
 
     fn show(net: &Net, at: Place, out: &mut Text<'_>) -> Option<Place> {
-        show_conns(net, at, out, CONNS_SYNC, |out, conn| out.line(Origin(conn)))
+        show_conns(net, at, out, CONNS_SYNC, |out, flow| {
+            out.line(Origin(conn(flow)))
+        })
     }
 }
 
@@ -153,7 +172,7 @@ fn show_conns(
     [part, at]: Place,
     out: &mut Text<'_>,
     head: &str,
-    write: fn(&mut Text<'_>, Conn<'_>),
+    write: fn(&mut Text<'_>, &FlowView<'_>),
 ) -> Option<Place> {
     let director = netns::get::<Director>(net)?;
     match part {
@@ -177,11 +196,16 @@ fn show_bucket<A: flow::Family>(
     table: &FlowTable<A>,
     at: u64,
     out: &mut Text<'_>,
-    write: fn(&mut Text<'_>, Conn<'_>),
+    write: fn(&mut Text<'_>, &FlowView<'_>),
 ) -> Option<u64> {
     let timeouts = &director.flows.timeouts;
     let at = usize::try_from(at).ok()?;
-    let next = rcu::read(|rcu| table.list(timeouts, rcu, at, |flow| write(out, conn(&flow))));
+    let next = rcu::read(|rcu| {
+        table.list(timeouts, rcu, at, |flow| {
+            write(out, &flow);
+            out.text("\n");
+        })
+    });
     next.map(|next| next as u64)
 }
 
@@ -236,6 +260,51 @@ impl Listing for Apps {
 
     fn show(_net: &Net, _at: Place, out: &mut Text<'_>) -> Option<Place> {
         out.text(APPS);
+        None
+    }
+}
+
+/// `ip_vs_stats`: what was counted in all, and how much it is a second.
+struct Totals;
+
+impl Listing for Totals {
+    const NAME: &'static CStr = c"ip_vs_stats";
+
+    fn show(net: &Net, _at: Place, out: &mut Text<'_>) -> Option<Place> {
+        let director = netns::get::<Director>(net)?;
+        let (counts, rates) = director.services.totals();
+        let [head, below] = listing::TOTALS;
+        out.text(head);
+        out.line(listing::Totals(row(counts)));
+        out.text(below);
+        out.line(listing::Totals(rates));
+        None
+    }
+}
+
+/// `ip_vs_stats_percpu`: the same, after what each processor counted.
+struct Processors;
+
+impl Listing for Processors {
+    const NAME: &'static CStr = c"ip_vs_stats_percpu";
+
+    /// The places: the head; the processors from a number on; the sum.
+    fn show(net: &Net, [part, at]: Place, out: &mut Text<'_>) -> Option<Place> {
+        let director = netns::get::<Director>(net)?;
+        let [head, below] = listing::PROCESSORS;
+        if part == 0 {
+            out.text(head);
+            return Some([1, 0]);
+        }
+        if let Some(cpu) = processor_from(u32::try_from(at).ok()?) {
+            let counts = director.services.counted_by(cpu);
+            out.line(format_args!("{cpu:3X} {}", listing::Totals(row(counts))));
+            return Some([1, u64::from(cpu).saturating_add(1)]);
+        }
+        let (counts, rates) = director.services.totals();
+        out.line(format_args!("  ~ {}", listing::Totals(row(counts))));
+        out.text(below);
+        out.line(format_args!("    {}", listing::Totals(rates)));
         None
     }
 }

@@ -11,12 +11,10 @@ use super::request::{self, director};
 use super::write::ipvs_method;
 use crate::director::Director;
 use crate::proto;
-use crate::rates::Row;
 use crate::sched::{Candidate, Kind};
-use crate::service::{DestId, DestSpec, Entry, Label, Member, ServiceId, ServiceSpec};
+use crate::service::{row, DestId, DestSpec, Entry, Label, Member, ServiceId, ServiceSpec};
 use crate::sys::net::Net;
 use crate::sys::sockopt::{Answer, Options};
-use crate::sys::stats::Counts;
 use crate::wire::listing::Line;
 use crate::wire::sockopt::{
     get, get_len, set, set_len, timeouts, u32_at, Dest, DestEntry, Key, Service, ServiceEntry,
@@ -287,7 +285,7 @@ fn service_entry(entry: &Entry) -> [u8; SERVICE_ENTRY_LEN] {
         timeout: spec.timeout,
         netmask: spec.netmask,
         dests: small(entry.members().len()),
-        counts: row(&entry.counts()),
+        counts: row(entry.counts()),
         rates: entry.rates(),
     };
     entry.bytes()
@@ -308,7 +306,7 @@ fn dest_entry(member: &Member) -> [u8; DEST_ENTRY_LEN] {
         active,
         inactive: total.saturating_sub(active),
         templates: dest.templates(),
-        counts: row(&member.counts()),
+        counts: row(member.counts()),
         rates: member.rates(),
     };
     entry.bytes()
@@ -329,14 +327,4 @@ fn ipv4(addr: IpAddr) -> core::net::Ipv4Addr {
         IpAddr::V4(addr) => addr,
         IpAddr::V6(_) => core::net::Ipv4Addr::UNSPECIFIED,
     }
-}
-
-fn row(counts: &Counts) -> Row {
-    [
-        counts.conns,
-        counts.inpkts,
-        counts.outpkts,
-        counts.inbytes,
-        counts.outbytes,
-    ]
 }

@@ -44,6 +44,10 @@ void rlvs_index_unlock(struct rlvs_index_locks *locks, u32 a, u32 b);
 struct rlvs_stats *rlvs_stats_alloc(void);
 void rlvs_stats_free(struct rlvs_stats *stats);
 void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum);
+void rlvs_stats_read_cpu(const struct rlvs_stats *stats, u32 cpu,
+			 struct rlvs_stats *sum);
+void rlvs_stats_shift(struct rlvs_stats *stats, const struct rlvs_stats *by,
+		      bool up);
 
 #define RLVS_TALLY 16
 

@@ -114,6 +114,14 @@ bool rlvs_net_is_first(const struct net *net)
 	return net_eq(net, &init_net);
 }
 
+/* The first processor from @cpu on that may be there; U32_MAX: none. */
+u32 rlvs_cpu_from(u32 cpu)
+{
+	while (cpu < nr_cpu_ids && !cpu_possible(cpu))
+		cpu++;
+	return cpu < nr_cpu_ids ? cpu : U32_MAX;
+}
+
 /* A set of processors has so many longs. */
 u32 rlvs_cpus_words(void)
 {

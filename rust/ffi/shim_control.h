@@ -32,6 +32,7 @@ bool rlvs_net_is_initial_user(const struct net *net);
 u32 rlvs_net_user(const struct net *net);
 bool rlvs_net_is_first(const struct net *net);
 
+u32 rlvs_cpu_from(u32 cpu);
 u32 rlvs_cpus_words(void);
 void rlvs_cpus_default(unsigned long *cpus);
 int rlvs_cpus_proc(const struct ctl_table *entry, int write, void *buffer,

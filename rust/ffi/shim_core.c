@@ -130,15 +130,43 @@ void rlvs_stats_read(const struct rlvs_stats *stats, struct rlvs_stats *sum)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
-		const struct rlvs_stats *s =
-			per_cpu_ptr(percpu(stats), cpu);
+	for_each_possible_cpu(cpu)
+		rlvs_stats_read_cpu(stats, cpu, sum);
+}
 
-		sum->conns += READ_ONCE(s->conns);
-		sum->inpkts += READ_ONCE(s->inpkts);
-		sum->outpkts += READ_ONCE(s->outpkts);
-		sum->inbytes += READ_ONCE(s->inbytes);
-		sum->outbytes += READ_ONCE(s->outbytes);
+/* Adds what a processor has counted; nothing if there can be no such processor. */
+void rlvs_stats_read_cpu(const struct rlvs_stats *stats, u32 cpu,
+			 struct rlvs_stats *sum)
+{
+	const struct rlvs_stats *s;
+
+	if (cpu >= nr_cpu_ids || !cpu_possible(cpu))
+		return;
+	s = per_cpu_ptr(percpu(stats), cpu);
+	sum->conns += READ_ONCE(s->conns);
+	sum->inpkts += READ_ONCE(s->inpkts);
+	sum->outpkts += READ_ONCE(s->outpkts);
+	sum->inbytes += READ_ONCE(s->inbytes);
+	sum->outbytes += READ_ONCE(s->outbytes);
+}
+
+/* Adds other counters to counters that no packet counts in, or takes them off. */
+void rlvs_stats_shift(struct rlvs_stats *stats, const struct rlvs_stats *by,
+		      bool up)
+{
+	u64 sign = up ? 1 : -1ULL;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct rlvs_stats *s = per_cpu_ptr(percpu(stats), cpu);
+		struct rlvs_stats n = {};
+
+		rlvs_stats_read_cpu(by, cpu, &n);
+		s->conns += sign * n.conns;
+		s->inpkts += sign * n.inpkts;
+		s->outpkts += sign * n.outpkts;
+		s->inbytes += sign * n.inbytes;
+		s->outbytes += sign * n.outbytes;
 	}
 }
 

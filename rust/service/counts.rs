@@ -23,7 +23,7 @@ pub(super) fn minus(a: Counts, b: Counts) -> Counts {
 }
 
 /// The counters in a row.
-pub(super) fn row(counts: Counts) -> Row {
+pub(crate) fn row(counts: Counts) -> Row {
     [
         counts.conns,
         counts.inpkts,

@@ -53,6 +53,7 @@ use crate::sys::rcu::{self, Rcu};
 use crate::sys::route::addr_type;
 use crate::sys::time::Jiffies;
 
+pub(crate) use self::counts::row;
 pub(crate) use self::dest::{Dest, DestSpec};
 pub(crate) use self::entry::{Entry, Member};
 pub(crate) use self::id::{DestId, ServiceId};
@@ -217,6 +218,7 @@ impl Services {
         ns.enable(id.addr.is_ipv6())?;
         let mut rules = self.rules.lock();
         demand(self.serial(&id).is_err(), EEXIST, c"the service exists")?;
+        rules.totals.prepare()?;
         let serial = rules.last_serial.wrapping_add(1);
         let part = Part::new(&REMEMBERED, ns.account());
         let scheduler = Entry::empty_scheduler(&spec, &part)?;
@@ -364,7 +366,9 @@ impl Services {
         let (entry, pool) = self.parts(&mut rules, ns, service)?;
         entry.add(member, spec, pool)?;
         entry.renew(&id, None, now);
-        rules.dest_trash.remove(*service, id);
+        if let Some(back) = rules.dest_trash.remove(*service, id) {
+            rules.totals.moved(&back.stats, false);
+        }
         // It may have come back with its rates.
         rules.round.look();
         Ok(())
@@ -396,6 +400,7 @@ impl Services {
         let serial = self.serial(service)?;
         let entry = rules.entries.get_mut(&serial).ok_or(NO_SERVICE)?;
         let member = entry.remove(id, &mut rules.sets)?;
+        rules.totals.moved(&member.dest.stats, true);
         rules.dest_trash.put(*service, serial, member);
         Ok(())
     }
@@ -585,14 +590,5 @@ impl Rules {
         }
         let dest = Arc::new(Dest::new(account, id)?, GFP_KERNEL_ACCOUNT)?;
         Ok(Member::new(dest, None))
-    }
-
-    /// Takes the destinations of a service that goes into the trash, and what they counted to the totals.
-    fn trash_dests(&mut self, entry: &mut Entry) {
-        let (id, serial) = (entry.service.id, entry.service.serial);
-        self.count_caches(Some(entry.spec.kind), None);
-        let trash = &mut self.dest_trash;
-        entry.remove_all(&mut self.sets, |member| trash.put(id, serial, member));
-        self.totals.retire(entry);
     }
 }

@@ -6,10 +6,11 @@
 
 use super::counts::{minus, plus};
 use super::meter::{Sampling, Sum};
+use super::refusal::Outcome;
 use super::{Entry, Rules, Services};
 use crate::rates::Row;
 use crate::sys::rcu;
-use crate::sys::stats::Counts;
+use crate::sys::stats::{Counts, Stats};
 
 /// What is summed up beside the services that there are.
 #[derive(Default)]
@@ -20,6 +21,9 @@ pub(super) struct Totals {
     zero: Counts,
     /// How much it is a second.
     sum: Sum,
+    /// What each processor counted beside the destinations that there are: for those that left, less what those
+    /// had that came back. There since the first service came.
+    left: Option<Stats>,
 }
 
 impl Totals {
@@ -32,6 +36,21 @@ impl Totals {
     pub(super) fn retire(&mut self, entry: &mut Entry) {
         self.retired = plus(self.retired, entry.total());
         self.add(entry.take_came());
+    }
+
+    /// Makes room for what processors count.
+    pub(super) fn prepare(&mut self) -> Outcome {
+        if self.left.is_none() {
+            self.left = Some(Stats::new()?);
+        }
+        Ok(())
+    }
+
+    /// A destination leaves its service, or one that had left is back.
+    pub(super) fn moved(&mut self, stats: &Stats, left: bool) {
+        if let Some(sum) = &mut self.left {
+            sum.shift(stats, left);
+        }
     }
 
     /// Samples them, when all services have been.
@@ -64,5 +83,21 @@ impl Services {
         let rules = self.rules.lock();
         let counts = minus(rules.counted(), rules.totals.zero);
         (counts, rules.totals.sum.rates.shown())
+    }
+
+    /// What processor `cpu` has ever counted: as in IPVS nothing zeroes it. Sleeps.
+    pub(crate) fn counted_by(&self, cpu: u32) -> Counts {
+        let rules = self.rules.lock();
+        let mut sum = Counts::default();
+        if let Some(left) = &rules.totals.left {
+            left.add_cpu_to(cpu, &mut sum);
+        }
+        for entry in rules.entries.values() {
+            for member in entry.members() {
+                member.dest.stats.add_cpu_to(cpu, &mut sum);
+            }
+            rcu::cond_resched();
+        }
+        sum
     }
 }

@@ -9,9 +9,10 @@ use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::Arc;
 
 use super::dest::Dest;
-use super::entry::Member;
+use super::entry::{Entry, Member};
 use super::id::{DestId, ServiceId};
 use super::tree::retain;
+use super::Rules;
 use crate::rates::Rates;
 use crate::sched::Candidate;
 use crate::sys::stats::Counts;
@@ -48,8 +49,9 @@ impl Trash {
         self.0.get(&(service, dest))
     }
 
-    pub(super) fn remove(&mut self, service: ServiceId, dest: DestId) {
-        self.0.remove(&(service, dest));
+    /// Lets go of one that is back, if it was there.
+    pub(super) fn remove(&mut self, service: ServiceId, dest: DestId) -> Option<Arc<Dest>> {
+        self.0.remove(&(service, dest)).map(|trashed| trashed.dest)
     }
 
     /// Takes a destination in. Without memory it is forgotten at once: its connections go on
@@ -86,5 +88,19 @@ impl Trashed {
         }
         let idle = *self.idle.get_or_insert(now);
         now.since(idle) >= Jiffies::seconds(TRASH_PERIOD)
+    }
+}
+
+impl Rules {
+    /// Takes the destinations of a service that goes into the trash, and what they counted to the totals.
+    pub(super) fn trash_dests(&mut self, entry: &mut Entry) {
+        let (id, serial) = (entry.service.id, entry.service.serial);
+        self.count_caches(Some(entry.spec.kind), None);
+        let (trash, totals) = (&mut self.dest_trash, &mut self.totals);
+        entry.remove_all(&mut self.sets, |member| {
+            totals.moved(&member.dest.stats, true);
+            trash.put(id, serial, member);
+        });
+        self.totals.retire(entry);
     }
 }

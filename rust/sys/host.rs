@@ -40,3 +40,10 @@ pub(crate) fn user(net: Net) -> u32 {
     // SAFETY: The namespace is valid, and holds its user namespaces.
     unsafe { ffi::rlvs_net_user(net.as_ptr()) }
 }
+
+/// The first processor from number `cpu` on that may be there.
+pub(crate) fn processor_from(cpu: u32) -> Option<u32> {
+    // SAFETY: Always callable.
+    let found = unsafe { ffi::rlvs_cpu_from(cpu) };
+    (found != u32::MAX).then_some(found)
+}

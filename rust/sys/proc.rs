@@ -48,7 +48,8 @@ impl Text<'_> {
         self.bytes(text.bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    /// Appends bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         // SAFETY: Valid while the value is; `bytes` are only read. What finds no room is noted
         // by the kernel, which asks once more.
         unsafe { ffi::rlvs_proc_write(self.0.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };

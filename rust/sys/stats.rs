@@ -62,6 +62,18 @@ impl Stats {
         // SAFETY: Allocated by the type's invariant; `sum` is a valid struct.
         unsafe { ffi::rlvs_stats_read(self.0.as_ptr(), sum) };
     }
+
+    /// Adds what processor `cpu` has counted to `sum`; nothing if there can be no such processor.
+    pub(crate) fn add_cpu_to(&self, cpu: u32, sum: &mut Counts) {
+        // SAFETY: Allocated by the type's invariant; `sum` is a valid struct.
+        unsafe { ffi::rlvs_stats_read_cpu(self.0.as_ptr(), cpu, sum) };
+    }
+
+    /// Adds the counts of `by` to these, each processor's to its own, or takes them off.
+    pub(crate) fn shift(&mut self, by: &Self, up: bool) {
+        // SAFETY: Both are allocated by the type's invariant, and nobody else has these.
+        unsafe { ffi::rlvs_stats_shift(self.0.as_ptr(), by.0.as_ptr(), up) };
+    }
 }
 
 impl Drop for Stats {

@@ -18,6 +18,16 @@ pub const CONNS: &str =
 /// Above the connections with their origin.
 pub const CONNS_SYNC: &str =
     "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n";
+/// Above the totals, and above the rates below them.
+pub const TOTALS: [&str; 2] = [
+    "   Total Incoming Outgoing         Incoming         Outgoing\n   Conns  Packets  Packets            Bytes            Bytes\n",
+    "\n Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n",
+];
+/// Above the totals of processors, and above the rates below them.
+pub const PROCESSORS: [&str; 2] = [
+    "       Total Incoming Outgoing         Incoming         Outgoing\nCPU    Conns  Packets  Packets            Bytes            Bytes\n",
+    "\n     Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n",
+];
 /// Above the helpers.
 pub const APPS: &str = "prot port    usecnt name\n";
 
@@ -156,7 +166,7 @@ impl Display for Dest {
     }
 }
 
-/// A connection.
+/// A connection, without the line's end: what a persistence engine has read stands before it.
 pub struct Conn<'a> {
     pub proto: u8,
     pub client: (IpAddr, u16),
@@ -186,7 +196,7 @@ impl Conn<'_> {
 impl Display for Conn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.begin(f)?;
-        writeln!(f, "{:7}", self.expires)
+        write!(f, "{:7}", self.expires)
     }
 }
 
@@ -196,7 +206,7 @@ pub struct Origin<'a>(pub Conn<'a>);
 impl Display for Origin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.begin(f)?;
-        writeln!(f, "{:<6} {:7}", "LOCAL", self.0.expires)
+        write!(f, "{:<6} {:7}", "LOCAL", self.0.expires)
     }
 }
 
@@ -304,15 +314,15 @@ mod tests {
         let v4 = || conn("10.0.1.2", "10.0.2.100", "10.0.3.11");
         assert_eq!(
             v4().to_string(),
-            "TCP 0A000102 0FA0 0A000264 0050 0A00030B 1F90 ESTABLISHED     899\n"
+            "TCP 0A000102 0FA0 0A000264 0050 0A00030B 1F90 ESTABLISHED     899"
         );
         assert_eq!(
             Origin(v4()).to_string(),
-            "TCP 0A000102 0FA0 0A000264 0050 0A00030B 1F90 ESTABLISHED LOCAL      899\n"
+            "TCP 0A000102 0FA0 0A000264 0050 0A00030B 1F90 ESTABLISHED LOCAL      899"
         );
         let crossed = conn("fd00:1::2", "fd00:2::100", "10.0.3.11").to_string();
         assert!(
-            crossed.ends_with("0100 0050 0A00030B 1F90 ESTABLISHED     899\n"),
+            crossed.ends_with("0100 0050 0A00030B 1F90 ESTABLISHED     899"),
             "{crossed}"
         );
     }
@@ -330,7 +340,7 @@ mod tests {
             expires: u32::MAX,
         };
         assert!(write!(line, "{}", Origin(conn)).is_ok());
-        assert!(line.bytes().ends_with(b"LOCAL  4294967295\n"));
+        assert!(line.bytes().ends_with(b"LOCAL  4294967295"));
         let mut short = Line::<8>::default();
         assert!(short.write_str("123456789").is_err());
         assert_eq!(short.bytes(), b"");

@@ -14,13 +14,14 @@ import netlink as nl
 import wire
 from capture import Injector
 from cases.doors import of_ipvs
+from cases.sip import message
 from faulty import Faults
 from lab import ADDRESS, MAC, phantom_client, phantom_server
 from netlink import Genl
 from suite import case, check, equal, settle, until
 
 TOOL = "/usr/sbin/ipvsadm"
-NAMES = ("ip_vs", "ip_vs_app", "ip_vs_conn", "ip_vs_conn_sync", "ip_vs_status")
+NAMES = ("ip_vs", "ip_vs_app", "ip_vs_conn", "ip_vs_conn_sync", "ip_vs_stats", "ip_vs_stats_percpu", "ip_vs_status")
 VIP, VIP6 = ADDRESS["vip"][4], ADDRESS["vip"][6]
 DEAD, DEAD6 = phantom_server(4), phantom_server(6)
 RULES = (
@@ -81,7 +82,15 @@ def blocks(text):
 
 def rows(text):
     """The lines of connections; how long each lasts is its width alone."""
-    return sorted(re.sub(r"\d+$", lambda number: "9" * len(number[0]), line) for line in text.splitlines())
+    return sorted(re.sub(r"\d+(?= sip |$)", lambda number: "9" * len(number[0]), line) for line in text.splitlines())
+
+
+def table(text):
+    """Totals as they are, those of processors summed up, and of rates, which pass, how wide their line is."""
+    lines = text.splitlines()
+    each = [line for line in lines if re.match(r"[ 0-9A-F]{3} ( *[0-9A-F]+){5}$", line)][:-1] if text.startswith("       ") else []
+    summed = [sum(int(line[4:].split()[column], 16) for line in each) for column in range(5)]
+    return len(each), {len(line) for line in each}, summed, [line for line in lines[:-1] if line not in each], len(lines[-1])
 
 
 def shape(text):
@@ -107,14 +116,15 @@ def files(t):
         "services": blocks(re.sub(r"size=\d+", "size=N", said["ip_vs"])), "services before": before["ip_vs"],
         "connections": rows(said["ip_vs_conn"]), "connections before": before["ip_vs_conn"],
         "origins": rows(said["ip_vs_conn_sync"]), "origins before": before["ip_vs_conn_sync"],
-        "helpers": said["ip_vs_app"], "listed": listed(t, "ip_vs"),
+        "helpers": said["ip_vs_app"], "listed": listed(t, "ip_vs"), "totals before": before["ip_vs_stats"],
+        "processors before": before["ip_vs_stats_percpu"],
     }
 
 
 def listed(t, what):
-    """The names in /proc/net that begin so, but for those of totals."""
+    """The names in /proc/net that begin so."""
     with t.lab.inside("director"):
-        return sorted(name for name in os.listdir("/proc/thread-self/net") if name.startswith(what) and "stats" not in name)
+        return sorted(name for name in os.listdir("/proc/thread-self/net") if name.startswith(what))
 
 
 def differences(want, got):
@@ -127,6 +137,61 @@ def differences(want, got):
 def proc_files(t):
     """All files, of both."""
     differences(of_ipvs(t, files), files(t))
+
+
+def counted(t):
+    """Both files of totals after connections, after some services have gone, and after zeroing."""
+    configured(t)
+    found = {}
+    wanted = f"{len(packets()):8X} {len(packets()):8X}"
+    # IPVS sums up every two seconds.
+    for name, command in (("connections", None), ("services gone", f"-D -t [{VIP6}]:80"), ("all gone", "-C"), ("zeroed", "-Z")):
+        if command:
+            t.lab.execute("director", TOOL, *command.split())
+        until(lambda name=name: (wanted in proc(t, "ip_vs_stats")) == (name != "zeroed"), f"totals: {name}")
+        for file in ("ip_vs_stats", "ip_vs_stats_percpu"):
+            found[f"{file}: {name}"] = table(proc(t, file))
+    return found
+
+
+@case("doors.proc.totals", needs=("beside_ipvs",), fresh=True)
+def proc_totals(t):
+    """What was counted in all and by each processor, which zeroing leaves as it is, of both."""
+    got = counted(t)
+    equal(got["ip_vs_stats_percpu: zeroed"][2][:2], [len(packets())] * 2, "connections and packets of all processors")
+    differences(of_ipvs(t, counted), got)
+
+
+def calls(t):
+    """The connections of calls, with what the engine has read."""
+    lines = []
+    for vip, server in ((VIP, DEAD), (f"[{VIP6}]", f"[{DEAD6}]")):
+        lines += [f"-A -u {vip}:5060 -s rr -p 10 --pe sip", f"-a -u {vip}:5060 -r {server}:5060 -m"]
+    equal(t.lab.execute("director", TOOL, "-R", text="\n".join(lines) + "\n").stderr, "", "ipvsadm -R")
+    # Templates hold IPVS's engine in memory until they are over, and connections hold templates.
+    t.lab.execute("director", TOOL, "--set", "0", "0", "1")
+    injector = Injector(t.lab, "client", "eth0", MAC["router", "client"])
+    for family, vip in ((4, VIP), (6, VIP6)):
+        for port, name in enumerate(CALLS, 4000):
+            injector.send(wire.udp(phantom_client(family, 1), port, vip, 5060, message(name)))
+    injector.close()
+    try:
+        until(lambda: proc(t, "ip_vs_conn").count(" sip ") == 2 * len(CALLS), "the templates of all calls")
+        found = {name: [row for row in rows(proc(t, name)) if "NONE" in row] for name in ("ip_vs_conn", "ip_vs_conn_sync")}
+        until(lambda: len(proc(t, "ip_vs_conn").splitlines()) == 1, "the end of all templates")
+        return found
+    finally:
+        t.lab.execute("director", TOOL, "--set", "0", "0", "300")
+        t.lab.execute("director", TOOL, "-C")
+
+
+CALLS = ("one@a", "x" * 200, "50%!*_(b)@c")
+
+
+@case("doors.proc.engines", needs=("beside_ipvs",))
+def proc_engines(t):
+    """What an engine has read stands behind a template, of both."""
+    differences(of_ipvs(t, calls), calls(t))
 
 
 @case("doors.proc.many", needs=("rlvs",), fresh=True)

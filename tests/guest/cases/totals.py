@@ -15,6 +15,13 @@ def counted(t):
     return t.backend.totals()[0].tuple()
 
 
+def processors(t):
+    """The same as all processors have counted it, which nothing zeroes."""
+    with t.lab.inside("director"), open("/proc/thread-self/net/ip_vs_stats_percpu", encoding="ascii") as file:
+        rows = [line.split()[1:] for line in file if line[:3].strip().isalnum() and not line.startswith("CPU")]
+    return tuple(sum(int(row[column], 16) for row in rows if len(row) == 5) for column in range(5))
+
+
 def plus(*rows):
     """Rows of counters summed up."""
     return tuple(map(sum, zip(*rows)))
@@ -48,7 +55,8 @@ def of_services(t, method, family, early):
 @case("totals.removed.{family}", family=FAMILIES)
 def removed(t, family):
     """What a removed server counted stays; what comes for it while it is away does not count, and it counts again when it is back."""
-    before = counted(t)
+    before = first = counted(t)
+    seen = processors(t)
     ends = Ends(t, "nat", family, "udp")
     flow = ends.flow()
     flow.send(b"one")
@@ -65,6 +73,8 @@ def removed(t, family):
     flow.send(b"again")
     want = plus(before, (0, 1, 0, len(flow.request(b"again")), 0))
     settle(lambda: counted(t), want, "totals after it came back")
+    more = tuple(now - then for now, then in zip(counted(t), first))
+    equal(processors(t), plus(seen, more), "what processors have counted")
 
 
 @case("totals.rates.{family}", family=FAMILIES)
