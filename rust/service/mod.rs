@@ -388,6 +388,9 @@ impl Services {
         let before = entry.dest_spec(id).ok_or(NO_DEST)?;
         let spec = spec(&before);
         check::dest(service, id, &spec)?;
+        if spec.method != before.method {
+            check::dest_addr(id.addr, addr_type(&ns.net(), id.addr), &spec)?;
+        }
         entry.edit(id, &spec, pool)?;
         entry.renew(id, Some(before.method), now);
         Ok(())

@@ -122,6 +122,7 @@ RLVS = {
     "dest_method_6": server(_3=nl.u32(6)),
     "dest_method_7": server(_3=nl.u32(7)),
     "dest_method_short": server(_3=nl.u16(0)),
+    "dest_set_local_elsewhere": (nl.SET_DEST, SERVICE + nl.dest(RIP, 8080, _3=nl.u32(1))),
     "dest_local_elsewhere": server(_3=nl.u32(1)),
     "dest_fullnat_without_local": server(_3=nl.u32(5)),
     "dest_weight_large": server(_4=nl.u32(1 << 31)),

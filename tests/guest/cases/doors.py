@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """The netlink family IPVS: each request gets of rlvs what it gets of ip_vs, to the byte; and who has the name."""
 
+import glob
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 
 import netlink as nl
@@ -366,3 +369,63 @@ def stand_in(t):
     for name, *_ in reversed(parts):
         modprobe_insmod("rmmod", name)
     equal(families(), ["IPVS", "RLVS"], "families after it has gone")
+
+
+def lsmod():
+    """The names that lsmod shows."""
+    with open("/proc/modules", encoding="ascii") as file:
+        return {line.split()[0] for line in file}
+
+
+def installed(t, tree):
+    """Lay the modules where `make install STAND_IN=1` lays them, until the case ends, beside ip_vs and what it needs: depmod over all
+    of them takes an emulated processor minutes.
+    """
+    needed = [line.split()[1] for line in modprobe("--show-depends", "ip_vs")[1].splitlines() if line.startswith("insmod")]
+    with tempfile.TemporaryDirectory() as few:
+        for path in (*needed, *glob.glob(f"{tree}/modules.builtin*"), f"{tree}/modules.order"):
+            os.makedirs(os.path.dirname(few + path), exist_ok=True)
+            shutil.copy(path, few + path)
+        subprocess.run(["mount", "-t", "tmpfs", "few", tree], check=True)
+        t.defer(subprocess.run, ["umount", tree], check=True)
+        shutil.copytree(few + tree, tree, dirs_exist_ok=True)
+    os.makedirs(f"{tree}/updates/rlvs-stand-in")
+    shutil.copy(t.backend.module, f"{tree}/updates")
+    for part in glob.glob(f"{BUILD}/stand_in/*.ko"):
+        shutil.copy(part, f"{tree}/updates/rlvs-stand-in")
+    subprocess.run(["depmod"], check=True)
+
+
+def modprobe(*words):
+    """Its status, output and error text."""
+    done = subprocess.run(["modprobe", *words], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+@case("doors.installed", needs=("stand_in",))
+def by_modprobe(t):
+    """Installed, modprobe gets by IPVS's names what scripts want of them, and rlvs serves; without the stand-in it gets a refusal."""
+    tree, options = f"/lib/modules/{os.uname().release}", "/etc/modprobe.d/ipvs.conf"
+    installed(t, tree)
+    with open(options, "w", encoding="ascii") as file:
+        file.write("options ip_vs conn_tab_bits=20\n")
+    t.defer(os.unlink, options)
+    t.backend.unload()
+    t.defer(lambda: t.backend.loaded() or t.backend.load())
+    t.defer(modprobe, "-r", "ip_vs_rr", "ip_vs_sh", "ip_vs")
+    # The family's alias is what loads it for ipvsadm.
+    equal(t.lab.execute("director", "/usr/sbin/ipvsadm", "-L", "-n").returncode, 0, "ipvsadm -L -n, nothing loaded")
+    equal({"rlvs", "ip_vs"} - lsmod(), set(), "modules that ipvsadm did not load")
+    with open("/sys/module/ip_vs/parameters/conn_tab_bits", encoding="ascii") as file:
+        equal(file.read().strip(), "20", "conn_tab_bits")
+    equal(modprobe("-a", "ip_vs", "ip_vs_rr", "ip_vs_sh"), (0, "", ""), "modprobe -a")
+    equal({"ip_vs_rr", "ip_vs_sh"} - lsmod(), set(), "modules that modprobe did not load")
+    t.backend.restore(f"-A -t {VIP}:80 -s rr")
+    equal(modprobe("-r", "ip_vs_rr", "ip_vs_sh", "ip_vs"), (0, "", ""), "modprobe -r")
+    equal({"ip_vs", "ip_vs_rr", "ip_vs_sh"} & lsmod(), set(), "modules that modprobe -r left")
+    check(f"{VIP}:80" in t.backend.save(), "what rlvs had went with them")
+    shutil.rmtree(f"{tree}/updates/rlvs-stand-in")
+    subprocess.run(["depmod"], check=True)
+    status, _, text = modprobe("ip_vs")
+    check(status and "busy" in text.lower(), f"modprobe ip_vs without the stand-in: {status} {text!r}")
+    check("ip_vs" not in lsmod() and f"{VIP}:80" in t.backend.save(), "ip_vs is there, or what rlvs had is gone")

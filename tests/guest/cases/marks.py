@@ -102,6 +102,22 @@ def elsewhere(t, method, family, early):
         equal(client.ask(size, size).name, "rs1", "who answers")
 
 
+@case("marks.here.{method}.{family}.{proto}", method=("nat", "dr"), family=FAMILIES, proto=PROTOCOLS)
+def here(t, method, family, proto):
+    """The director's own clients are given the mark in OUTPUT."""
+    port, rport = t.port(), t.port()
+    keeps = method == "dr"
+    t.serve("rs1", family, proto, port if keeps else rport, ADDRESS["vip" if keeps else "rs1"][family])
+    to = f"{'ip6' if family == 6 else 'ip'} daddr {ADDRESS['vip'][family]}"
+    filter_rules(t, "table inet marks {\nchain first { type route hook output priority mangle\n"
+                    f"{to} {proto} dport {port} meta mark set {MARK}\n}}\n}}\n")
+    rip = ADDRESS["rs1"][family]
+    balance(t, family, method, rip if keeps else join(rip, rport))
+    client = t.client(family, proto, port, host="director", source=(ADDRESS["director"][family], 0))
+    for size in (100, 1000):
+        equal(client.ask(size).name, "rs1", "who answers")
+
+
 @case("marks.moved.{family}", needs=("fullnat",), family=FAMILIES)
 def moved(t, family):
     """A FULLNAT service that nobody has used becomes one by mark, and back, in one go."""

@@ -7,11 +7,12 @@ import operator
 import time
 
 import wire
+from cases.marks import mark, named as by_mark
 from context import join
 from flow import Ends
 from kmsg import Log
 from lab import phantom_client, phantom_server
-from suite import FAMILIES, between, case, check, equal, poll, until
+from suite import FAMILIES, HANG, between, case, check, equal, poll, raises, until
 
 SERVERS = 3
 
@@ -311,6 +312,11 @@ def log(t, family):
     pool.pick([1] * 4, lost=1)
     wanted.append(f"IPVS: wrr: TCP {join(pool.vip, pool.vport)} - no destination available: "
                   "all destinations are overloaded")
+    port = t.port()
+    mark(t, family, "udp", port)
+    t.backend.restore(f"-A {by_mark(family)} -s rr")
+    check(raises((ConnectionRefusedError,), lambda: t.client(family, "udp", port).timeout(HANG).ask(), "by mark"), "an answer")
+    wanted.append("IPVS: rr: FWM 7 0x00000007 - no destination available")
     got = []
 
     def arrived():
